@@ -1,0 +1,55 @@
+"""A Groundwork service of its own process, as an operator starts it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.machine import free_port
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that is ready."""
+
+    pid: int
+    port: int
+    ready_seconds: float
+
+
+@contextmanager
+def serve(data_dir: Path) -> Generator[Service]:
+    """A service on `data_dir` for as long as the block runs."""
+    port = free_port()
+    environment = {**os.environ, "GROUNDWORK_DATA_DIR": str(data_dir), "GROUNDWORK_HTTP__PORT": str(port)}
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "groundwork", "serve"], env=environment, stdout=sys.stderr, stderr=subprocess.DEVNULL
+    )
+    try:
+        _await_ready(process, port)
+        yield Service(process.pid, port, time.perf_counter() - began)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def _await_ready(process: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the service ended with {process.returncode} before it was ready")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=2) as response:
+                if response.status == 200:
+                    return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.01)
+    raise RuntimeError("the service was not ready within 120 s")

@@ -1,0 +1,5 @@
+"""`python -m groundwork`."""
+
+from groundwork.cli.main import main
+
+main()

@@ -1,0 +1,56 @@
+"""What is stored of access: who may read which collection."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from psycopg import AsyncConnection
+
+from groundwork.store.database import Database, Row
+
+
+async def readable(
+    database: Database, user: str | None, roles: Sequence[str], everything: bool, names: Sequence[str] | None
+) -> dict[str, UUID]:
+    """Ids by name of the collections a user with those roles may read, of those named or of all."""
+    rows = await database.fetch(
+        "SELECT k.name, k.id FROM collections k WHERE (%(names)s::text[] IS NULL OR k.name = ANY(%(names)s)) "
+        "AND (%(everything)s OR k.readable_by_everyone OR EXISTS (SELECT FROM collection_readers r "
+        "WHERE r.collection_id = k.id AND ((r.kind = 'user' AND r.name = %(user)s) "
+        "OR (r.kind = 'role' AND r.name = ANY(%(roles)s)))))",
+        {
+            "names": list(names) if names is not None else None,
+            "everything": everything,
+            "user": user,
+            "roles": list(roles),
+        },
+    )
+    return dict(rows)
+
+
+async def readers(database: Database, collection: str) -> list[Row]:
+    """Whether everyone may read a collection, with kind and name of each reader; no row without the collection."""
+    return await database.fetch(
+        "SELECT k.readable_by_everyone, r.kind, r.name FROM collections k "
+        "LEFT JOIN collection_readers r ON r.collection_id = k.id WHERE k.name = %s ORDER BY r.kind, r.name",
+        (collection,),
+    )
+
+
+async def set_readers(
+    connection: AsyncConnection, collection: str, everyone: bool, roles: Sequence[str], users: Sequence[str]
+) -> None:
+    """Replaces who may read a collection; its generation grows, so that no cache answers for the old readers."""
+    await connection.execute(
+        "UPDATE collections SET readable_by_everyone = %s, generation = generation + 1 WHERE name = %s",
+        (everyone, collection),
+    )
+    await connection.execute(
+        "DELETE FROM collection_readers r USING collections k WHERE r.collection_id = k.id AND k.name = %s",
+        (collection,),
+    )
+    await connection.execute(
+        "INSERT INTO collection_readers (collection_id, kind, name) "
+        "SELECT k.id, r.kind, r.name FROM collections k, "
+        "(SELECT 'role' AS kind, unnest(%s::text[]) AS name UNION SELECT 'user', unnest(%s::text[])) AS r WHERE k.name = %s",
+        (list(roles), list(users), collection),
+    )

@@ -1,0 +1,87 @@
+"""The HTTP application: its routes, and what runs beside them while it serves."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+
+from groundwork import __version__
+from groundwork.api import ask, collections, documents, health, jobs, limits, problems, search, sources, spaces
+from groundwork.assembly import Platform
+from groundwork.errors import GroundworkError, Unavailable
+
+log = structlog.get_logger()
+
+OpenPlatform = Callable[[], AbstractAsyncContextManager[Platform]]
+Beside = Callable[[Platform], Coroutine[Any, Any, None]]
+_MARGIN = 1 << 20
+
+
+def create_app(
+    open_platform: OpenPlatform,
+    max_upload_mb: int,
+    beside: Sequence[Beside] = (),
+    on_failed_start: Callable[[GroundworkError], None] = lambda _: None,
+) -> FastAPI:
+    """The application. It is live once the database is, and ready when the model and the indexes are.
+
+    `beside` runs next to it for as long as it serves. `on_failed_start` is told why it will never be ready.
+    """
+    app = FastAPI(
+        title="Groundwork",
+        version=__version__,
+        summary="Answers from your own documents, with citations that can be checked to the byte.",
+        lifespan=lambda app: _lifespan(app, open_platform, beside, on_failed_start),
+    )
+    for module in (search, ask, documents, collections, sources, jobs, spaces, health):
+        app.include_router(module.router)
+    problems.install(app)
+    app.add_middleware(limits.BodyLimit, most=(max_upload_mb << 20) + _MARGIN)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(
+    app: FastAPI,
+    open_platform: OpenPlatform,
+    beside: Sequence[Beside],
+    on_failed_start: Callable[[GroundworkError], None],
+) -> AsyncGenerator[None]:
+    async with open_platform() as platform:
+        app.state.platform = platform
+        app.state.ready = asyncio.Event()
+        running = asyncio.create_task(_run(app, platform, beside, on_failed_start))
+        try:
+            yield
+        finally:
+            app.state.ready.clear()
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+
+async def _run(
+    app: FastAPI,
+    platform: Platform,
+    beside: Sequence[Beside],
+    on_failed_start: Callable[[GroundworkError], None],
+) -> None:
+    try:
+        await platform.ready()
+    except GroundworkError as error:
+        on_failed_start(error)
+        return
+    except Exception as error:  # whatever it is, a service that cannot start must not seem to be starting
+        log.exception("the service could not start")
+        on_failed_start(Unavailable(f"Groundwork could not start: {error!r}. The log holds the details."))
+        return
+    app.state.ready.set()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(platform.embedder.warm))
+        group.create_task(platform.lexical.follow())
+        for each in beside:
+            group.create_task(each(platform))

@@ -1,0 +1,69 @@
+"""`/api/v1/collections`: list, look at, make, export, remove."""
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query
+from starlette.background import BackgroundTask
+from starlette.responses import FileResponse
+
+from groundwork.api.bodies import PROBLEMS, CollectionBody, CollectionPage, CollectionRequest
+from groundwork.api.state import PlatformDep
+
+router = APIRouter(prefix="/api/v1/collections", tags=["collections"], responses=PROBLEMS)
+
+
+@router.get("", response_model=CollectionPage, summary="List collections")
+async def list_collections(
+    platform: PlatformDep,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> dict[str, Any]:
+    """Collections by name, a page at a time."""
+    return await platform.catalog.collections(cursor, limit)
+
+
+@router.post("", status_code=201, response_model=CollectionBody, summary="Make a collection")
+async def create(body: CollectionRequest, platform: PlatformDep) -> dict[str, Any]:
+    """A new, empty collection."""
+    return await platform.create_collection(body.name, body.description)
+
+
+@router.get("/{name}", response_model=CollectionBody, summary="Look at a collection")
+async def show(name: str, platform: PlatformDep) -> dict[str, Any]:
+    """One collection."""
+    return await platform.catalog.collection(name)
+
+
+@router.get("/{name}/export", response_class=FileResponse, summary="Export a collection as one file")
+async def export(name: str, platform: PlatformDep) -> FileResponse:
+    """The collection with its texts, spans, labels and vectors; `groundwork documents import` takes it in elsewhere.
+
+    The file is written whole before the first byte of it is sent, so that an answer of status 200 is a whole file.
+    """
+    await platform.catalog.collection(name)  # what the caller may not see it cannot take along
+    folder = _new_folder(platform.settings.data_dir / "scratch")
+    try:
+        file = folder / "collection.zip"
+        await platform.export_collection(name, file)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    named = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}.zip"}
+    clean_up = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+    return FileResponse(file, media_type="application/zip", headers=named, background=clean_up)
+
+
+@router.delete("/{name}", response_model=CollectionBody, summary="Remove a collection")
+async def delete(name: str, platform: PlatformDep) -> dict[str, Any]:
+    """Removes a collection with all its documents; answers what it was."""
+    await platform.catalog.collection(name)  # what the caller may not see it cannot remove either
+    return await platform.delete_collection(name)
+
+
+def _new_folder(scratch: Path) -> Path:
+    scratch.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=scratch))

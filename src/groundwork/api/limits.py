@@ -1,0 +1,86 @@
+"""The largest body a request may have, enforced while it comes in, whatever its headers say."""
+
+import asyncio
+import contextlib
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from groundwork.api.problems import problem
+
+
+class BodyLimit:
+    """ASGI middleware that answers 413 once a body passes `most` bytes."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app = app
+        self.most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, counting its body."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if _declared_length(scope) > self.most:
+            await self._refuse(scope, receive, send)
+            return
+        taken = 0
+        started = exceeded = refused = False
+
+        async def counted() -> Message:
+            nonlocal taken, exceeded
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > self.most:
+                exceeded = True
+                raise _TooLarge
+            return message
+
+        async def noted(message: Message) -> None:
+            nonlocal started, refused
+            if exceeded and not started:  # the framework answered for itself what it could not read
+                started = refused = True
+                await self._refuse(scope, receive, send)
+            elif not refused:
+                started = True
+                await send(message)
+
+        try:
+            await self.app(scope, counted, noted)
+        except _TooLarge:
+            if not started:
+                await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # A client that is still sending sees a reset instead of the answer, so the rest is read, up to a point.
+        await _drain(receive)
+        detail = f"The body is larger than {self.most >> 20} MiB. Send less, or raise GROUNDWORK_HTTP__MAX_UPLOAD_MB."
+        response = problem(413, "Body too large", detail, "invalid")
+        response.headers["Connection"] = "close"
+        await response(scope, receive, send)
+
+
+_DRAINED_BYTES = 256 << 20
+_DRAINED_SECONDS = 10.0
+
+
+async def _drain(receive: Receive) -> None:
+    """Reads and forgets what is left of a body."""
+    taken = 0
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAINED_SECONDS):
+            while taken < _DRAINED_BYTES:
+                message = await receive()
+                taken += len(message.get("body", b""))
+                if message["type"] != "http.request" or not message.get("more_body"):
+                    return
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _declared_length(scope: Scope) -> int:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0

@@ -1,0 +1,393 @@
+"""Settings in, a Platform out: the only module that names an adapter.
+
+Every face gets one `Platform` and makes the same calls. What is slow to start (the model, the lexical index) is
+started by `ready`, so that a command which does not search does not wait for it.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from groundwork.access.scope import ANYONE, OPERATOR, Caller
+from groundwork.answer.ask import Answer, Asker, Event
+from groundwork.clock import utc_now
+from groundwork.embedders import Embedder
+from groundwork.errors import Conflict, Invalid, NotFound
+from groundwork.evaluate import compare, history
+from groundwork.evaluate import run as evaluation
+from groundwork.health import checkup, components
+from groundwork.health.look import Stored
+from groundwork.health.mend import Means
+from groundwork.ingest import records as ingest_records
+from groundwork.ingest import registry, sync
+from groundwork.ingest.items import Item
+from groundwork.ingest.pipeline import Pipeline
+from groundwork.ingest.portable import exchange
+from groundwork.ingest.portable.read import open_portable
+from groundwork.ingest.portable.save import Progress as Told
+from groundwork.ingest.portable.save import untold
+from groundwork.ingest.prepare import Preparer
+from groundwork.ingest.records import Destination
+from groundwork.ingest.upkeep import removal
+from groundwork.ingest.upkeep.labels import Relabel, relabel
+from groundwork.ingest.uploads import Originals, Uploads
+from groundwork.lexical.follow import Follower
+from groundwork.retrieve import scope
+from groundwork.retrieve.catalog import Catalog
+from groundwork.retrieve.request import Request, question, settled
+from groundwork.retrieve.search import Found, Mode, Searcher
+from groundwork.settings import EmbedderSettings, Settings
+from groundwork.spaces.active import ActiveSpace, ActiveSpaces
+from groundwork.spaces.registry import Spaces
+from groundwork.store import migrate, statistics
+from groundwork.store.database import Database
+from groundwork.store.embedded import EmbeddedServer
+from groundwork.store.jobs import Jobs
+from groundwork.store.reach import reach
+from groundwork.store.room import ensure_room
+from groundwork.vectors import VectorIndex
+from groundwork.vectors.pgvector import PgVectorIndex
+
+
+class Platform:
+    """Groundwork, put together from settings. Open with `open_platform`."""
+
+    def __init__(self, settings: Settings, database: Database, server: EmbeddedServer | None) -> None:
+        self.settings = settings
+        self.database = database
+        self.server = server
+        self.catalog = Catalog(database)
+        """As anyone sees it; `seen_by` for somebody else's view."""
+        self._everything = self.catalog.seen_by(OPERATOR)
+        self.vectors: VectorIndex = PgVectorIndex(database)
+        self.lexical = _follower(settings.data_dir / "lexical", database)
+        self.jobs = Jobs(database)
+        self.sources = registry.Sources(database, self.jobs, settings)
+        self.uploads = Uploads(database, self.jobs, Originals(settings.data_dir / "originals"))
+        self.active = ActiveSpaces(database, settings.embedder, _embedder)
+        self.spaces = Spaces(database, self.jobs, self.vectors, settings, self.active, _embedder)
+
+    @cached_property
+    def pipeline(self) -> Pipeline:
+        """Ingestion; call `ready_to_ingest` first."""
+        return Pipeline(
+            self.database,
+            _preparer(self.settings),
+            lambda: self.active.current,
+            self.active.refresh,
+            lambda: ensure_room(self.settings.data_dir, self.settings.ingest.reserve_disk_mb),
+        )
+
+    @cached_property
+    def searcher(self) -> Searcher:
+        """Search; call `ready` first."""
+        return self._searcher(lambda: self.active.current)
+
+    @cached_property
+    def asker(self) -> Asker:
+        """Answers; call `ready` first."""
+        answer = self.settings.answer
+        return Asker(self.database, self.searcher, lambda: self.active.current, answer.sentences, answer.least_bearing)
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder of the live space; known once `ready_to_ingest` or `ready` has returned."""
+        return self.active.current.embedder
+
+    @property
+    def space(self) -> int:
+        """The id of the live space, as far as this process has noticed; known as `embedder` is."""
+        return self.active.current.id
+
+    async def ready_to_ingest(self) -> None:
+        """Opens the live embedding space. Raises Conflict when its model cannot be had, Unavailable."""
+        await self.active.settle()
+
+    async def ready(self, lexical_timeout: float = 30.0) -> None:
+        """Makes everything ready that a search needs, and brings the lexical index up to date."""
+        await asyncio.gather(self.ready_to_ingest(), self.lexical.catch_up(lexical_timeout))
+        await asyncio.to_thread(self.embedder.embed_query, "ready")
+
+    async def search(self, request: Request) -> Found:
+        """Passages for a question. Raises Invalid, NotFound, Unavailable."""
+        return await self.searcher.search(question(self.database, request, request.limit))
+
+    async def ask(self, request: Request) -> Answer:
+        """An answer with citations. Raises Invalid, NotFound, Unavailable."""
+        return await self.asker.ask(question(self.database, request, self.settings.answer.passages))
+
+    async def stream(self, request: Request) -> AsyncIterator[Event]:
+        """The events of one answer. Raises Invalid and NotFound before the first of them."""
+        asked = question(self.database, request, self.settings.answer.passages)
+        return self.asker.stream(await settled(asked))
+
+    async def queue_ingest(self, path: Path, collection: str, queue: str) -> dict[str, Any]:
+        """Queues a sync of the source a file or folder is, adding it when it is new; the job.
+
+        Raises NotFound when there is nothing at `path`.
+        """
+        _check_collection_name(collection)
+        path = path.expanduser().resolve()
+        if not path.exists():
+            raise NotFound(f"There is no file or folder at {path}. Check the path and try again.")
+        return await self.sources.queue_sync(await self.sources.ensure(str(path), collection), queue)
+
+    async def sync_source(self, source_id: UUID, report: registry.Report) -> dict[str, Any]:
+        """Brings the record and every index in step with a source; what that did."""
+        await self.ready_to_ingest()
+        done = await self.sources.sync(self.pipeline, source_id, report)
+        report({**registry.progress(done.found, done.tally), "step": "indexing"})
+        await self.settle_indexes()
+        return done.body()
+
+    async def plan_sync(self, name: str, collection: str | None) -> dict[str, Any]:
+        """What a sync of a source would do; touches nothing."""
+        await self.ready_to_ingest()
+        return await self.sources.plan(self.pipeline, await self.sources.find(name, collection))
+
+    async def ingest_items(self, items: list[Item], collection: str, progress: sync.Progress) -> sync.Report:
+        """Brings documents that no source offers into the record and every index."""
+        await self.ready_to_ingest()
+        async with self.database.transaction() as connection:
+            collection_id = await ingest_records.ensure_collection(connection, collection)
+        report = await sync.sync(
+            self.pipeline, items, Destination(collection_id, None), (collection, "items"), progress
+        )
+        await self.settle_indexes()
+        return report
+
+    async def accept_upload(
+        self, collection: str, filename: str, content: bytes, caller: Caller = ANYONE
+    ) -> dict[str, Any]:
+        """Keeps an upload and queues it; its pending document. Raises NotFound for a collection hidden from `caller`."""
+        _check_collection_name(collection)
+        await scope.refuse_hidden(self.database, caller, collection)
+        document_id, job_id = await self.uploads.accept(collection, filename, content)
+        return {**await self._everything.document(str(document_id)), "job_id": str(job_id)}
+
+    async def take_upload(
+        self, document_id: UUID, report: registry.Report, content_hash: bytes | None = None
+    ) -> Mapping[str, Any]:
+        """Takes a pending upload into the record and every index; what became of it."""
+        await self.ready_to_ingest()
+        result = await self.uploads.take(self.pipeline, document_id, report, content_hash)
+        await self.settle_indexes()
+        return result
+
+    async def remove_source(self, name: str, collection: str | None) -> dict[str, Any]:
+        """Forgets a source and removes its documents from the record and every index; what it was."""
+        removed = await self.sources.remove(await self.sources.find(name, collection))
+        await self.lexical.catch_up()
+        return removed
+
+    async def settle_indexes(self) -> None:
+        """After documents changed: brings the derived indexes up to date."""
+        await self.vectors.prepare(self.space, self.embedder.model.dimension)
+        await statistics.refresh(self.database)
+        await self.lexical.catch_up()
+
+    async def compare_spaces(
+        self, name: str, questions: Path | None, mode: Mode, step: evaluation.Step
+    ) -> dict[str, Any]:
+        """How a built space finds, against the live one, on saved questions. Raises NotFound, Conflict, Invalid."""
+        candidate = await self.spaces.candidate(name)
+        asked = compare.load(questions or self.settings.data_dir / "questions.jsonl")
+        await self.ready()
+        live = self.active.current
+        contest = compare.Contest(live.name, self._finder(live, mode), candidate.name, self._finder(candidate, mode))
+        report = {"mode": mode, **await compare.compare(contest, asked, step), "at": utc_now().isoformat()}
+        history.save(self.settings.data_dir / "evaluations", f"spaces-{live.name}-{name}-{mode}", report)
+        return report
+
+    async def rebuild(self, progress: Callable[[int], None] | None = None) -> dict[str, int]:
+        """Builds every derived index anew from the record."""
+        await self.ready_to_ingest()
+        await self.vectors.rebuild(self.space, self.embedder.model.dimension)
+        return {"lexical": await self.lexical.rebuild(progress)}
+
+    async def health(self) -> dict[str, Any]:
+        """Every component with its state."""
+        return await components.report(
+            self.database, self.lexical, self.jobs, self.settings.data_dir, self.settings.ingest.reserve_disk_mb
+        )
+
+    async def check(self, mend: bool = False, progress: Told = untold) -> dict[str, Any]:
+        """Looks whether what is stored is whole, and mends it when asked to; what was found and what is left."""
+        stored = Stored(self.database, self.lexical, self.vectors, self.uploads.originals, self.jobs)
+        folder = self.settings.data_dir / "metrics"
+        if not mend:
+            return (await checkup.check(stored, folder, progress)).body()
+        await self.ready_to_ingest()
+        means = Means(stored, self.pipeline, self.sources, self.uploads)
+        return (await checkup.repair(means, folder, progress)).body()
+
+    async def delete_document(self, document_id: str) -> dict[str, Any]:
+        """Removes a document from the record and every index; what it was, and the proof that it is gone.
+
+        Raises NotFound; Corrupt and Unavailable when it is gone from the record and an index cannot prove the same.
+        """
+        document = await self._everything.document(document_id)
+        key = UUID(document["id"])
+        async with self.database.transaction() as connection:
+            original = await ingest_records.delete_document(connection, key)
+        await self.uploads.drop_original(document["uri"], original)
+        return {**document, "proof": await removal.prove(self.database, self.lexical, self.vectors, key)}
+
+    async def export_collection(
+        self, name: str, file: Path, replace: bool = False, progress: Told = untold
+    ) -> dict[str, Any]:
+        """Writes a collection into one portable file; what is in it. Raises NotFound, Conflict, Unavailable."""
+        return await exchange.export_collection(self.database, name, file, replace, progress)
+
+    async def import_collection(self, file: Path, name: str | None = None, progress: Told = untold) -> dict[str, Any]:
+        """Takes a portable file into a collection, by default of the name it had; what that did.
+
+        Raises NotFound, Invalid, Conflict, Corrupt before anything is touched.
+        """
+        with open_portable(file) as portable:
+            name = portable.manifest.collection.name if name is None else name
+            _check_collection_name(name)
+            await exchange.check(portable, progress)
+            await self.ready_to_ingest()
+            done = await exchange.import_collection(self.pipeline, portable, name, progress)
+        await self.settle_indexes()
+        return done
+
+    async def relabel(self, document_id: str, change: Relabel) -> dict[str, Any]:
+        """Changes tags and metadata of a document; the document. Raises Invalid, NotFound."""
+        document = await self._everything.document(document_id)
+        if await relabel(self.database, UUID(document["id"]), change):
+            await self.lexical.catch_up()
+        return await self._everything.document(document_id)
+
+    async def delete_collection(self, name: str) -> dict[str, Any]:
+        """Removes a collection with all its documents; what it was. Raises NotFound."""
+        collection = await self._everything.collection(name)
+        async with self.database.transaction() as connection:
+            await ingest_records.delete_collection(connection, name)
+        await self.lexical.catch_up()
+        return collection
+
+    async def create_collection(self, name: str, description: str = "") -> dict[str, Any]:
+        """A new, empty collection. Raises Conflict when the name is taken."""
+        _check_collection_name(name)
+        async with self.database.transaction() as connection:
+            if not await ingest_records.create_collection(connection, name, description):
+                raise Conflict(f"There is a collection named {name!r} already. Choose another name, or use it.")
+        return await self._everything.collection(name)
+
+    async def evaluate(self, folder: Path, mode: Mode, qrels: str | None, step: evaluation.Step) -> dict[str, Any]:
+        """Measures search and answers on a BEIR folder, compared with the last time. Raises Invalid."""
+        await self.ready()
+        report = await evaluation.evaluate(_Measured(self), folder, mode, qrels, step)
+        return history.compare_and_save(self.settings.data_dir / "evaluations", report, utc_now())
+
+    async def close(self) -> None:
+        """Gives back everything, the embedded server last."""
+        if "searcher" in self.__dict__:
+            self.searcher.close()
+        if "pipeline" in self.__dict__:
+            await asyncio.to_thread(self.pipeline.preparer.extractor.close)
+        await self.active.close()
+        await self.lexical.close()
+
+    def _searcher(self, space: Callable[[], ActiveSpace]) -> Searcher:
+        retrieval = self.settings.retrieval
+        return Searcher(
+            self.database,
+            space,
+            self.vectors,
+            lambda: self.lexical.index,
+            self.lexical.distrust,
+            retrieval.candidates,
+            retrieval.dense_weight,
+        )
+
+    def _finder(self, space: ActiveSpace, mode: Mode) -> compare.Find:
+        searcher = self._searcher(lambda: space)
+
+        async def find(text: str) -> Found:
+            request = Request(text, mode=mode, caller=OPERATOR)
+            return await searcher.search(question(self.database, request, compare.DEPTH))
+
+        return find
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """The platform as an evaluation sees it."""
+
+    platform: Platform
+
+    async def ingest(self, items: list[Item], collection: str, progress: sync.Progress) -> sync.Report:
+        return await self.platform.ingest_items(items, collection, progress)
+
+    async def search(self, text: str, collection: str, mode: Mode, limit: int) -> Found:
+        return await self.platform.search(Request(text, limit, mode, [collection], caller=OPERATOR))
+
+    async def quotes(self, text: str, collection: str) -> list[str]:
+        answer = await self.platform.ask(Request(text, collections=[collection], caller=OPERATOR))
+        return [citation.quote.text for citation in answer.citations]
+
+    async def forget(self, collection: str) -> None:
+        with suppress(NotFound):
+            await self.platform.delete_collection(collection)
+
+
+@asynccontextmanager
+async def open_platform(settings: Settings) -> AsyncGenerator[Platform]:
+    """A platform for as long as the block runs: the database up and migrated, nothing heavy loaded yet.
+
+    Raises StoreUnavailable, Conflict (schema newer than this version), Corrupt (data expected and not there).
+    """
+    async with AsyncExitStack() as stack:
+        url, server = await reach(settings, stack)
+        await asyncio.to_thread(migrate.migrate, url)
+        database = Database(url, settings.database)
+        stack.push_async_callback(database.close)
+        await database.open()
+        platform = Platform(settings, database, server)
+        stack.push_async_callback(platform.close)
+        yield platform
+
+
+def _follower(folder: Path, database: Database) -> Follower:
+    from groundwork.lexical import tantivy  # start-up time
+
+    return Follower(folder, tantivy.TantivyIndex, tantivy.FORMAT, database)
+
+
+def _embedder(chosen: EmbedderSettings) -> Embedder:
+    if chosen.kind == "openai":
+        from groundwork.embedders.openai import OpenAIEmbedder  # start-up time
+
+        return OpenAIEmbedder(chosen)
+    if chosen.kind == "hashing":
+        from groundwork.embedders.hashing import HashingEmbedder  # start-up time
+
+        return HashingEmbedder(chosen.dimension, chosen.max_tokens)
+    from groundwork.embedders.openvino import OpenVinoEmbedder  # start-up time
+
+    return OpenVinoEmbedder(chosen.threads)
+
+
+def _preparer(settings: Settings) -> Preparer:
+    from groundwork.embedders.packaged import tokenizer_file  # start-up time
+    from groundwork.ingest.extract import Extractor  # start-up time
+    from groundwork.ingest.split import Splitter  # start-up time
+
+    return Preparer(
+        Extractor(settings.ingest),
+        Splitter(tokenizer_file(), settings.ingest.chunk_tokens),
+        settings.ingest.max_file_mb << 20,
+    )
+
+
+def _check_collection_name(name: str) -> None:
+    if not name.strip() or len(name) > 200 or "\0" in name or "/" in name:
+        raise Invalid("A collection's name has 1 to 200 characters and no slash.")

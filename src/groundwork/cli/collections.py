@@ -1,0 +1,117 @@
+"""`groundwork collections`."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from groundwork.cli.options import AsJson, Limit, Yes, confirm
+from groundwork.cli.output import counted, put_json, say, table
+from groundwork.cli.run import with_platform
+from groundwork.errors import Invalid
+
+if TYPE_CHECKING:
+    from groundwork.assembly import Platform
+
+app = typer.Typer(help="List, make and remove collections.", no_args_is_help=True, rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(help="The collection's name.", show_default=False)]
+_KEYS = ("name", "documents", "chunks", "description")
+
+
+@app.command("list")
+def list_collections(
+    cursor: Annotated[str | None, typer.Option(help="`next_cursor` of the page before.")] = None,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List collections."""
+
+    async def work(platform: "Platform") -> dict[str, Any]:
+        from groundwork.access.scope import OPERATOR  # start-up time
+
+        return await platform.catalog.seen_by(OPERATOR).collections(cursor, limit)
+
+    page = with_platform(work)
+    if as_json:
+        put_json(page)
+    else:
+        table(_KEYS, [[item[key] for key in _KEYS] for item in page["items"]])
+
+
+@app.command()
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Look at one collection."""
+
+    async def work(platform: "Platform") -> dict[str, Any]:
+        from groundwork.access.scope import OPERATOR  # start-up time
+
+        return await platform.catalog.seen_by(OPERATOR).collection(name)
+
+    _print(with_platform(work), as_json)
+
+
+@app.command()
+def create(
+    name: Name,
+    description: Annotated[str, typer.Option(help="What it holds.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make a new, empty collection."""
+
+    async def work(platform: "Platform") -> dict[str, Any]:
+        return await platform.create_collection(name, description)
+
+    _print(with_platform(work), as_json)
+
+
+@app.command()
+def delete(name: Name, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Remove a collection with all its documents."""
+    confirm(f"Remove collection {name} and every document in it?", yes)
+
+    async def work(platform: "Platform") -> dict[str, Any]:
+        return await platform.delete_collection(name)
+
+    body = with_platform(work)
+    if as_json:
+        put_json(body)
+    else:
+        say(f"Removed {name} with {counted(body['documents'], 'document')}.")
+
+
+def _print(body: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        put_json(body)
+    else:
+        held = f"{counted(body['documents'], 'document')}, {counted(body['chunks'], 'passage')}"
+        say(f"{body['name']}: {held}. {body['description']}".strip())
+
+
+@app.command()
+def access(
+    name: Name,
+    everyone: Annotated[bool, typer.Option("--everyone", help="Everyone may read it.")] = False,
+    role: Annotated[list[str] | None, typer.Option(help="Only this role may read it; repeat for more.")] = None,
+    user: Annotated[list[str] | None, typer.Option(help="Only this user may read it; repeat for more.")] = None,
+    nobody: Annotated[bool, typer.Option("--nobody", help="Nobody but the operator may read it.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say who may read a collection; without options, show who may. Holds for the next search."""
+
+    async def work(platform: "Platform") -> dict[str, object]:
+        from groundwork.access.scope import Readers, readers, set_readers  # start-up time
+
+        if sum((everyone, nobody, bool(role or user))) > 1:
+            raise Invalid("Say --everyone, or --nobody, or name roles and users; not several of these.")
+        if everyone or role or user or nobody:
+            chosen = Readers(everyone, tuple(role or ()), tuple(user or ()))
+            return (await set_readers(platform.database, name, chosen)).body()
+        return (await readers(platform.database, name)).body()
+
+    body = with_platform(work)
+    if as_json:
+        put_json(body)
+    elif body["everyone"]:
+        say(f"{name}: everyone may read it.")
+    else:
+        say(f"{name}: roles {body['roles'] or 'none'}, users {body['users'] or 'none'}.")

@@ -1,0 +1,253 @@
+"""Settings in groups, read once at start and validated whole.
+
+Every field states its unit, default and reason; `docs/reference/settings.md` is generated from them. Values come from
+the environment (`GROUNDWORK_...`, two underscores between group and field); nothing else is consulted.
+"""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import platformdirs
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from groundwork.errors import Invalid
+
+
+def _default_data_dir() -> Path:
+    return Path(platformdirs.user_data_dir("groundwork", appauthor=False))
+
+
+class DatabaseSettings(BaseModel):
+    """How the record is reached."""
+
+    pool_min: int = Field(
+        default=2, ge=1, description="Connections kept open, so that a quiet service answers at once."
+    )
+    pool_max: int = Field(
+        default=10, ge=1, description="Most connections of one process; PostgreSQL's own limit is shared."
+    )
+    timeout_seconds: float = Field(default=10.0, gt=0, description="Seconds to wait for a connection before giving up.")
+    start_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds the embedded PostgreSQL may take to start; recovery after a crash takes longer.",
+    )
+
+
+class EmbedderSettings(BaseModel):
+    """Which model turns text into vectors."""
+
+    kind: Literal["openvino", "openai", "hashing"] = Field(
+        default="openvino",
+        description="`openvino`: the model in the package. `openai`: a server speaking the OpenAI protocol. `hashing`: "
+        "no model at all, words only; for trying things out and for tests.",
+    )
+    threads: int = Field(default=0, ge=0, description="Threads the local model computes with; 0 takes every core.")
+    url: str = Field(default="http://127.0.0.1:11434/v1", description="Base URL of the OpenAI-compatible server.")
+    model: str = Field(default="all-minilm", description="Model name asked of the OpenAI-compatible server.")
+    dimension: int = Field(
+        default=384, ge=1, le=4000, description="Length of that server's vectors; checked on first use."
+    )
+    max_tokens: int = Field(default=256, ge=16, description="Longest input of that server's model, in tokens.")
+    api_key: SecretStr | None = Field(
+        default=None, description="Key of the OpenAI-compatible server, when it wants one."
+    )
+    space_api_keys: dict[str, SecretStr] = Field(
+        default={},
+        description="Keys of embedding spaces, as JSON by the name of the space, or one in a variable of its own with "
+        "`__NAME` after this one. A space at another address than `url` gets no other key.",
+    )
+    timeout_seconds: float = Field(default=30.0, gt=0, description="Seconds to wait for that server.")
+
+
+class IngestSettings(BaseModel):
+    """How documents become passages."""
+
+    chunk_tokens: int = Field(
+        default=200,
+        ge=32,
+        le=4000,
+        description="Largest chunk in the embedder's tokens; its title is put before it on top.",
+    )
+    max_file_mb: int = Field(
+        default=100, ge=1, description="Largest file taken, in MiB; a larger one fails with that reason."
+    )
+    extract_timeout_seconds: float = Field(
+        default=120.0, gt=0, description="Longest extraction of one file, in seconds."
+    )
+    extract_memory_mb: int = Field(
+        default=1024,
+        ge=256,
+        description="Most memory one extraction may take, in MiB; a file that needs more fails with that.",
+    )
+    extract_text_mb: int = Field(
+        default=50,
+        ge=1,
+        description="Most text taken from one file, in millions of characters (2**20); more is no document.",
+    )
+    ocr_languages: str = Field(
+        default="eng",
+        description="Languages of scans, as Tesseract names them, joined by `+` (`eng+deu`); those that are installed are "
+        "used. Empty: no recognition.",
+    )
+    ocr_timeout_seconds: float = Field(
+        default=1800.0,
+        gt=0,
+        description="Longest recognition of one scan, in seconds; a page takes one to four on a core.",
+    )
+    reserve_disk_mb: int = Field(
+        default=128,
+        ge=0,
+        description="Free space below which nothing more is taken in, in MiB, so that the database never fills its own disk.",
+    )
+
+
+class SourceSettings(BaseModel):
+    """How documents are fetched from elsewhere."""
+
+    user_agent: str = Field(
+        default="Groundwork",
+        pattern=r"^[A-Za-z][\w.-]*$",
+        description="Name given to web servers; robots.txt rules for it are honoured.",
+    )
+    allow_private_addresses: bool = Field(
+        default=False,
+        description="Fetch from loopback and private networks too: whoever adds a source can then read what is there.",
+    )
+    fetch_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="Seconds one page may take, redirects included; also each answer of an S3 server.",
+    )
+    fetch_max_mb: int = Field(default=50, ge=1, description="Largest page, in MiB, after decompression.")
+    max_pages: int = Field(default=5000, ge=1, description="Most pages of one web source.")
+    max_crawl_delay_seconds: float = Field(
+        default=10.0, ge=0, description="Longest pause between pages that a robots.txt can ask for, in seconds."
+    )
+    git_timeout_seconds: float = Field(default=600.0, gt=0, description="Seconds one git command may take.")
+    s3_endpoint: str | None = Field(
+        default=None, description="Address of the S3 server of sources that name none; unset: Amazon's."
+    )
+    s3_region: str | None = Field(default=None, description="Region of buckets of sources that name none.")
+    s3_access_key_id: str | None = Field(
+        default=None, description="S3 access key; unset: AWS_ACCESS_KEY_ID and the like."
+    )
+    s3_secret_access_key: SecretStr | None = Field(default=None, description="Secret of the S3 access key.")
+    s3_session_token: SecretStr | None = Field(default=None, description="Session token of the S3 access key, if any.")
+
+
+class RetrievalSettings(BaseModel):
+    """How passages are found."""
+
+    candidates: int = Field(
+        default=100, ge=10, le=1000, description="Passages taken from each of dense and lexical search."
+    )
+    dense_weight: float = Field(
+        default=0.5, ge=0, le=1, description="Share of the dense score in the fused one; the rest is lexical."
+    )
+
+
+class AnswerSettings(BaseModel):
+    """How answers are made from passages."""
+
+    passages: int = Field(default=8, ge=1, le=50, description="Passages an answer may draw on.")
+    sentences: int = Field(default=3, ge=1, le=10, description="Most sentences of an extractive answer.")
+    least_bearing: float = Field(
+        default=0.42,
+        ge=0,
+        le=1,
+        description="How far the best sentence must bear on the question; below it the answer is that there is none.",
+    )
+
+
+class WorkerSettings(BaseModel):
+    """How jobs are run."""
+
+    build_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="Share of the time that the build of an embedding space computes; the rest it leaves to searches.",
+    )
+    concurrency: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Jobs run at once by one worker process, of each queue: interactive and bulk.",
+    )
+    shutdown_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="Seconds running jobs get to end when the process stops; then they are queued again.",
+    )
+
+
+class HttpSettings(BaseModel):
+    """How the service listens."""
+
+    host: str = Field(default="127.0.0.1", description="Interface to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    allow_open: bool = Field(
+        default=False,
+        description="Listen beyond loopback although there is no identity yet: anyone who reaches it may read.",
+    )
+    max_upload_mb: int = Field(default=100, ge=1, description="Largest upload, in MiB.")
+
+
+class Settings(BaseSettings):
+    """Every setting, validated whole at start."""
+
+    model_config = SettingsConfigDict(env_prefix="GROUNDWORK_", env_nested_delimiter="__", extra="ignore")
+
+    data_dir: Path = Field(
+        default_factory=_default_data_dir,
+        description="Where Groundwork keeps its data: PostgreSQL, originals, derived indexes. Unless set, the user's own "
+        "data folder: `~/.local/share/groundwork` on Linux, `~/Library/Application Support/groundwork` on macOS.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="A PostgreSQL 15+ with pgvector to use instead of the embedded one, as `postgresql://...`.",
+    )
+    log_format: Literal["human", "json"] = Field(default="human", description="How log lines look.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severe line written."
+    )
+    database: DatabaseSettings = DatabaseSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    ingest: IngestSettings = IngestSettings()
+    sources: SourceSettings = SourceSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    answer: AnswerSettings = AnswerSettings()
+    worker: WorkerSettings = WorkerSettings()
+    http: HttpSettings = HttpSettings()
+
+
+def load_settings() -> Settings:
+    """Settings from the environment.
+
+    Raises Invalid naming every setting that is wrong, its variable and what it takes.
+    """
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise Invalid(_explain(error)) from None
+    except SettingsError as error:
+        raise Invalid(f"Settings are not valid: {error}; a value that holds several is written as JSON.") from None
+    return settings.model_copy(update={"data_dir": settings.data_dir.expanduser().resolve()})
+
+
+def _explain(error: ValidationError) -> str:
+    lines = ["Settings are not valid:"]
+    for problem in error.errors():
+        variable = "GROUNDWORK_" + "__".join(str(part) for part in problem["loc"]).upper()
+        lines.append(f"  {variable}: {problem['msg']}")
+    return "\n".join(lines)
+
+
+@cache
+def cpu_count() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

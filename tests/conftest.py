@@ -1,0 +1,3 @@
+"""What every test gets."""
+
+pytest_plugins = ["plugins.no_internet", "plugins.database", "plugins.installation"]
