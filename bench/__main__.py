@@ -15,6 +15,7 @@ from bench import load, machine, parts, service
 from bench.corpus import Corpus, from_folder, generated
 from groundwork.assembly import Platform, open_platform
 from groundwork.ingest.items import Prepared
+from groundwork.ingest.steps import Steps
 from groundwork.settings import Settings, load_settings
 from groundwork.telemetry import logs
 
@@ -96,7 +97,7 @@ def _passages(platform: Platform, corpus: Corpus, most: int | None) -> list[str]
     passages: list[str] = []
     step = max(1, len(corpus.items) // (most or len(corpus.items)))
     for item in corpus.items[::step]:
-        outcome = platform.pipeline.preparer.prepare(item, {})
+        outcome = platform.pipeline.preparer.prepare(item, {}, Steps())
         passages += outcome.passages() if isinstance(outcome, Prepared) else []
     return passages[:most]
 

@@ -1,4 +1,4 @@
-"""Workers and PostgreSQL killed with `kill -9`, again and again at random, during one sync of many documents.
+"""Workers, extractors and PostgreSQL killed with `kill -9`, again and again at random, during one sync of many documents.
 
 Afterwards everything must be there once, no passage embedded more than a batch a kill again, and nothing have needed a
 hand. The embedding server is the test kit's own, which counts what it is asked.
@@ -21,19 +21,21 @@ from drills import Result
 from groundwork.store.embedded import EmbeddedServer
 
 _TESTS = Path(__file__).resolve().parents[1] / "tests"
-_BATCH = 256
+_BATCH = 64
+"""What one request to the embedding server holds: all that a kill may cost."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be asked of this drill."""
     parser.add_argument("--kills", type=int, default=30, help="how often something is killed (default: 30)")
     parser.add_argument("--documents", type=int, default=500, help="documents in the sync (default: 500)")
+    parser.add_argument("--delay", type=float, default=1.0, help="seconds an embedding request takes (default: 1.0)")
 
 
 def run(options: argparse.Namespace) -> Result:
     """The drill."""
     sys.path.insert(0, str(_TESTS))
-    from plugins.embedded_process import postgres_processes
+    from plugins.embedded_process import extractors, postgres_processes
     from plugins.embedding_server import serve_embeddings
     from plugins.service import command_json, environment
 
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> Result:
         Path(root).chmod(0o711)
         data_dir, library = Path(root) / "data", Path(root) / "library"
         _write(library, options.documents, chance)
-        server.delay_seconds = 0.5
+        server.delay_seconds = options.delay
         settings = {
             "EMBEDDER__KIND": "openai",
             "EMBEDDER__URL": server.url,
@@ -60,9 +62,10 @@ def run(options: argparse.Namespace) -> Result:
             }:
                 worker = _worker(environment(data_dir, **settings))
                 for _ in range(chance.randint(1, 2)):
-                    time.sleep(chance.uniform(1.0, 3.0))
-                    what = chance.choice(["worker", "postgresql"])
-                    _kill([worker.pid] if what == "worker" else postgres_processes(data_dir))
+                    time.sleep(chance.uniform(1.0, 8.0))
+                    what = chance.choice(["worker", "extractor", "postgresql"])
+                    victims = {"worker": {worker.pid}, "extractor": extractors(worker.pid)}
+                    _kill(victims[what] if what in victims else postgres_processes(data_dir))
                     killed[what] += 1
                 worker.kill()
                 worker.wait()
@@ -73,7 +76,7 @@ def run(options: argparse.Namespace) -> Result:
             shown = command_json(data_dir, "jobs", "show", job["id"], **settings)
             check = command_json(data_dir, "check", **settings)
             ready = command_json(data_dir, "collections", "show", "default", **settings)["documents"]
-    passages = Counter(text for text in server.texts() if text.startswith("Report"))
+    passages = Counter(text for text in server.texts() if "term" in text)
     again = sum(count - 1 for count in passages.values())
     problems = [
         *([] if status == "succeeded" else [f"the job ended {status}: {shown['error']}"]),
@@ -97,7 +100,10 @@ def _write(folder: Path, documents: int, chance: random.Random) -> None:
     folder.mkdir()
     for n in range(documents):
         parts = "\n\n".join(" ".join(chance.choices(words, k=120)) + "." for _ in range(4))
-        (folder / f"{n:04}.md").write_text(f"# Report {n}\n\n{parts}\n")
+        if n % 2:
+            (folder / f"{n:04}.md").write_text(f"# Report {n}\n\n{parts}\n")
+        else:  # read by the extractor
+            (folder / f"{n:04}.html").write_text(f"<title>Report {n}</title><h1>Report {n}</h1><p>{parts}</p>")
 
 
 def _worker(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
@@ -105,7 +111,7 @@ def _worker(environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def _kill(processes: "list[int] | set[int]") -> None:
+def _kill(processes: set[int]) -> None:
     for pid in processes:
         try:
             os.kill(pid, signal.SIGKILL)

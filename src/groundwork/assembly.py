@@ -141,7 +141,7 @@ class Platform:
         """Brings the record and every index in step with a source; what that did."""
         await self.ready_to_ingest()
         done = await self.sources.sync(self.pipeline, source_id, report)
-        report({**registry.progress(done.found, done.tally), "step": "indexing"})
+        report({**done.tally.progress(done.found), "step": "indexing"})
         await self.settle_indexes()
         return done.body()
 

@@ -17,9 +17,8 @@ from groundwork.clock import utc_now
 from groundwork.errors import Conflict, Invalid, NotFound
 from groundwork.ingest.registry import NewSource
 from groundwork.settings import EmbedderSettings, Settings
-from groundwork.worker.run import work
 from plugins.embedding_server import EmbeddingServer, Reply, serve_embeddings
-from plugins.installation import Run, on_platform, write
+from plugins.installation import Run, on_platform, working, write
 
 FILES = {f"{n:02}.md": f"# Note {n}\n\nThis is note number {n} about marker{n}.\n" for n in range(12)}
 
@@ -54,15 +53,14 @@ def test_a_queued_sync_is_done_and_tells_what_it_did(run: Run[object], tmp_path:
         assert (job["status"], job["attempts"]) == ("waiting", 0)
         same = await platform.sources.queue_sync(await platform.sources.find("notes"))
         assert same["id"] == job["id"], "one that waits is enough"
-        worker = asyncio.create_task(work(platform))
-        done = await until(platform, job["id"], ended)
-        worker.cancel()
-        assert done["status"] == "succeeded"
-        assert (done["result"]["added"], done["attempts"], done["error"]) == (12, 1, None)
-        assert done["running_seconds"] > 0
-        assert (await platform.search(Request("marker7"))).passages[0].chunk.uri.endswith("07.md")
-        listed = await platform.jobs.page(status="succeeded", kind="sync")
-        assert [each["id"] for each in listed] == [job["id"]]
+        async with working(platform):
+            done = await until(platform, job["id"], ended)
+            assert done["status"] == "succeeded"
+            assert (done["result"]["added"], done["attempts"], done["error"]) == (12, 1, None)
+            assert done["running_seconds"] > 0
+            assert (await platform.search(Request("marker7"))).passages[0].chunk.uri.endswith("07.md")
+            listed = await platform.jobs.page(status="succeeded", kind="sync")
+            assert [each["id"] for each in listed] == [job["id"]]
 
     run(inside)
 
@@ -75,14 +73,13 @@ def test_what_may_pass_is_tried_again_later_and_later(settings: Settings, tmp_pa
             await platform.sources.add(NewSource("notes", str(folder)))
             server.replies.extend(Reply(500) for _ in range(5))
             job = await platform.sources.queue_sync(await platform.sources.find("notes"))
-            worker = asyncio.create_task(work(platform))
-            waiting = await until(platform, job["id"], lambda each: each["status"] == "retrying")
-            assert waiting["error"]
-            assert waiting["next_attempt_at"] > waiting["started_at"]
-            done = await until(platform, job["id"], ended)
-            worker.cancel()
-            assert (done["status"], done["attempts"], done["error"]) == ("succeeded", 2, None)
-            assert done["result"]["added"] == 12
+            async with working(platform):
+                waiting = await until(platform, job["id"], lambda each: each["status"] == "retrying")
+                assert waiting["error"]
+                assert waiting["next_attempt_at"] > waiting["started_at"]
+                done = await until(platform, job["id"], ended)
+                assert (done["status"], done["attempts"], done["error"]) == ("succeeded", 2, None)
+                assert done["result"]["added"] == 12
 
         on_platform(remote(settings, server), inside)
 
@@ -94,18 +91,17 @@ def test_what_will_not_pass_fails_at_once_with_a_reason_and_can_be_retried(run: 
         await platform.sources.add(NewSource("notes", str(folder)))
         folder.rename(tmp_path / "elsewhere")
         job = await platform.sources.queue_sync(await platform.sources.find("notes"))
-        worker = asyncio.create_task(work(platform))
-        failed = await until(platform, job["id"], ended)
-        assert (failed["status"], failed["error_kind"], failed["attempts"]) == ("failed", "not_found", 1)
-        assert "notes" in failed["error"]
-        (tmp_path / "elsewhere").rename(folder)
-        await platform.jobs.retry(UUID(job["id"]))
-        assert (await until(platform, job["id"], ended))["status"] == "succeeded"
-        worker.cancel()
-        with pytest.raises(Conflict):
+        async with working(platform):
+            failed = await until(platform, job["id"], ended)
+            assert (failed["status"], failed["error_kind"], failed["attempts"]) == ("failed", "not_found", 1)
+            assert "notes" in failed["error"]
+            (tmp_path / "elsewhere").rename(folder)
             await platform.jobs.retry(UUID(job["id"]))
-        with pytest.raises(Conflict):
-            await platform.jobs.cancel(UUID(job["id"]))
+            assert (await until(platform, job["id"], ended))["status"] == "succeeded"
+            with pytest.raises(Conflict):
+                await platform.jobs.retry(UUID(job["id"]))
+            with pytest.raises(Conflict):
+                await platform.jobs.cancel(UUID(job["id"]))
 
     run(inside)
 
@@ -129,7 +125,7 @@ def test_a_vanished_source_removes_no_document(run: Run[object], tmp_path: Path)
 def test_a_job_can_be_cancelled_waiting_or_running(settings: Settings, tmp_path: Path) -> None:
     folder = write(tmp_path / "notes", {f"{n}.md": f"# N{n}\n\n" + f"words of {n}. " * 400 for n in range(60)})
     with serve_embeddings() as server:
-        server.delay_seconds = 0.2
+        server.delay_seconds = 0.6
 
         async def inside(platform: Platform) -> None:
             await platform.sources.add(NewSource("notes", str(folder)))
@@ -139,14 +135,13 @@ def test_a_job_can_be_cancelled_waiting_or_running(settings: Settings, tmp_path:
 
             job = await platform.sources.queue_sync(source)
             assert job["id"] != waiting["id"]
-            worker = asyncio.create_task(work(platform))
-            await until(platform, job["id"], lambda each: each["progress"].get("done", 0) > 0)
-            await platform.jobs.cancel(UUID(job["id"]))
-            cancelled = await until(platform, job["id"], ended)
-            worker.cancel()
-            assert cancelled["status"] == "cancelled"
-            kept = (await platform.catalog.collection("default"))["documents"]
-            assert 0 < kept < 60
+            async with working(platform):
+                await until(platform, job["id"], lambda each: each["progress"].get("done", 0) > 0)
+                await platform.jobs.cancel(UUID(job["id"]))
+                cancelled = await until(platform, job["id"], ended)
+                assert cancelled["status"] == "cancelled"
+                kept = (await platform.catalog.collection("default"))["documents"]
+                assert 0 < kept < 60
 
         on_platform(remote(settings, server), inside)
 
@@ -162,14 +157,13 @@ def test_an_upload_does_not_wait_behind_bulk_syncs(settings: Settings, tmp_path:
                 )
                 await platform.sources.add(NewSource(name, str(folder)))
                 await platform.sources.queue_sync(await platform.sources.find(name))
-            worker = asyncio.create_task(work(platform))
-            await asyncio.sleep(0.5)
-            document = await platform.accept_upload("default", "urgent.md", b"# Urgent\n\nSomebody waits for this.")
-            await until(platform, document["job_id"], ended)
-            busy = await platform.jobs.counts()
-            worker.cancel()
-            assert (await platform.catalog.document(document["id"]))["status"] == "ready"
-            assert busy.get("running", 0) + busy.get("waiting", 0) >= 2, "the bulk syncs were still at work"
+            async with working(platform):
+                await asyncio.sleep(0.5)
+                document = await platform.accept_upload("default", "urgent.md", b"# Urgent\n\nSomebody waits for this.")
+                await until(platform, document["job_id"], ended)
+                busy = await platform.jobs.counts()
+                assert (await platform.catalog.document(document["id"]))["status"] == "ready"
+                assert busy.get("running", 0) + busy.get("waiting", 0) >= 2, "the bulk syncs were still at work"
 
         on_platform(remote(settings, server), inside)
 
@@ -186,10 +180,9 @@ def test_waiting_and_stuck_are_told_apart(run: Run[object], tmp_path: Path, data
             admin.execute("UPDATE procrastinate_jobs SET status = 'doing'")
             admin.execute("UPDATE jobs SET runner = 12345, started_at = now()")
         assert (await platform.jobs.show(UUID(job["id"])))["status"] == "stalled"
-        worker = asyncio.create_task(work(platform))
-        done = await until(platform, job["id"], ended)
-        worker.cancel()
-        assert (done["status"], done["attempts"]) == ("succeeded", 2)
+        async with working(platform):
+            done = await until(platform, job["id"], ended)
+            assert (done["status"], done["attempts"]) == ("succeeded", 2)
 
     run(inside)
 
@@ -214,6 +207,29 @@ def test_a_job_that_kills_its_worker_every_time_is_given_up_with_a_reason(
     run(inside)
 
 
+def test_a_job_that_gets_on_is_never_given_up_however_often_its_worker_dies(
+    run: Run[object], tmp_path: Path, database_url: str
+) -> None:
+    folder = write(tmp_path / "notes", FILES)
+
+    async def inside(platform: Platform) -> None:
+        await platform.sources.add(NewSource("notes", str(folder)))
+        job = await platform.sources.queue_sync(await platform.sources.find("notes"))
+        for death in range(12):
+            with psycopg.connect(database_url, autocommit=True) as admin:
+                admin.execute("UPDATE procrastinate_jobs SET status = 'doing'")
+                admin.execute("UPDATE jobs SET runner = 12345, started_at = now()")
+            if death % 4 == 3:
+                await platform.jobs.progressed(UUID(job["id"]), {"step": "embed", "done": death, "total": 12}, True)
+            await platform.jobs.rescue_orphans()
+        async with working(platform):
+            done = await until(platform, job["id"], ended)
+        assert (done["status"], done["attempts"], done["result"]["added"]) == ("succeeded", 13, 12)
+        assert (done["progress"]["done"], done["progress"]["now"]) == (12, {})
+
+    run(inside)
+
+
 def test_several_workers_share_the_queue_and_no_job_runs_twice(settings: Settings, tmp_path: Path) -> None:
     with serve_embeddings() as server:
 
@@ -225,16 +241,33 @@ def test_several_workers_share_the_queue_and_no_job_runs_twice(settings: Setting
                     folder = write(tmp_path / f"s{n}", {"a.md": f"# Source {n}\n\nUnique words of source {n}."})
                     await platform.sources.add(NewSource(f"s{n}", str(folder)))
                     jobs.append((await platform.sources.queue_sync(await platform.sources.find(f"s{n}")))["id"])
-                workers = [asyncio.create_task(work(each)) for each in (platform, other)]
-                for job_id in jobs:
-                    assert (await until(platform, job_id, ended))["status"] == "succeeded"
-                for worker in workers:
-                    worker.cancel()
+                async with working(platform), working(other):
+                    for job_id in jobs:
+                        assert (await until(platform, job_id, ended))["status"] == "succeeded"
             passages = Counter(text for text in server.texts() if text.startswith("Source"))
             assert len(passages) == 8
             assert set(passages.values()) == {1}
 
         on_platform(remote(settings, server), inside)
+
+
+def test_a_worker_that_lost_the_database_goes_on_by_itself(run: Run[object], tmp_path: Path, database_url: str) -> None:
+    folder = write(tmp_path / "notes", FILES)
+
+    async def inside(platform: Platform) -> None:
+        await platform.sources.add(NewSource("notes", str(folder)))
+        async with working(platform):
+            await asyncio.sleep(0.5)
+            with psycopg.connect(database_url, autocommit=True) as admin:
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            await asyncio.sleep(2.5)  # it has noticed, and waited
+            job = await platform.sources.queue_sync(await platform.sources.find("notes"))
+            assert (await until(platform, job["id"], ended))["status"] == "succeeded"
+
+    run(inside)
 
 
 def test_a_due_source_is_queued_once_and_its_next_time_set(run: Run[object], tmp_path: Path, database_url: str) -> None:
@@ -300,7 +333,8 @@ def test_progress_is_json_anyone_can_read(run: Run[object], tmp_path: Path) -> N
         told: list[dict[str, Any]] = []
         source = await platform.sources.find("notes")
         await platform.sync_source(source.id, lambda progress: told.append(dict(progress)))
-        assert [each["step"] for each in told][:1] == ["looking"]
+        assert [each["step"] for each in told][:1] == ["fetch"]
+        assert {"fetch", "publish"} <= {each["step"] for each in told}
         assert told[-1]["step"] == "indexing"
         assert told[-1]["done"] == told[-1]["total"] == 12
         assert json.loads(json.dumps(told)) == told

@@ -10,6 +10,7 @@ import pytest
 from groundwork.assembly import Platform, Request
 from groundwork.errors import NotFound
 from groundwork.ingest.items import Item, Known, Outcome
+from groundwork.ingest.steps import Steps
 from plugins.installation import Run, unheard
 
 
@@ -49,9 +50,9 @@ def test_a_document_removed_before_or_while_it_is_taken_in_stays_removed(run: Ru
         prepare = platform.pipeline.preparer.prepare
         loop = asyncio.get_running_loop()
 
-        def and_somebody_removes_it(item: Item, known: Mapping[str, Known]) -> Outcome:
+        def and_somebody_removes_it(item: Item, known: Mapping[str, Known], steps: Steps) -> Outcome:
             asyncio.run_coroutine_threadsafe(platform.delete_document(halfway["id"]), loop).result(30)
-            return prepare(item, known)
+            return prepare(item, known, steps)
 
         object.__setattr__(platform.pipeline, "preparer", SimpleNamespace(prepare=and_somebody_removes_it))
         with pytest.raises(NotFound):

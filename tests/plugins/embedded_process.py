@@ -93,6 +93,15 @@ def postgres_processes(data_dir: Path) -> set[int]:
     return {pid for pid in _pids() if _working_directory(pid) in (data_dir / "postgres", data_dir / "postgres.new")}
 
 
+def extractors(parent: int) -> set[int]:
+    """The processes in which the process `parent` reads files."""
+    return {
+        pid
+        for pid in _pids()
+        if _parent(pid) == parent and b"groundwork.ingest.child" in _read(Path(f"/proc/{pid}/cmdline"))
+    }
+
+
 def postmaster(data_dir: Path) -> int:
     """The first process of the running PostgreSQL; 0 when there is none."""
     lines = _read(data_dir / "postgres" / "postmaster.pid").split()
@@ -122,6 +131,11 @@ def _read(file: Path) -> bytes:
         return file.read_bytes()
     except OSError:
         return b""
+
+
+def _parent(pid: int) -> int:
+    after = _read(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()
+    return int(after[1]) if after else 0
 
 
 def _working_directory(pid: int) -> Path | None:

@@ -1,7 +1,8 @@
 """A Groundwork of the test's own: its own database, its own data directory, the real model or the deterministic double."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 from groundwork.assembly import Platform, open_platform
 from groundwork.ingest.pipeline import Tally
 from groundwork.settings import EmbedderSettings, Settings
+from groundwork.worker import run as worker
 
 T = TypeVar("T")
 Run = Callable[[Callable[[Platform], Awaitable[T]]], T]
@@ -46,6 +48,18 @@ def on_platform(settings: Settings, work: Callable[[Platform], Awaitable[T]]) ->
             return await work(platform)
 
     return asyncio.run(inside())
+
+
+@asynccontextmanager
+async def working(platform: Platform) -> AsyncGenerator[None]:
+    """A worker beside the block, which has stopped when the block has."""
+    task = asyncio.create_task(worker.work(platform))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 def quiet(total: int, tally: Tally) -> None:

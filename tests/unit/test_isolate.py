@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from groundwork.errors import Invalid
+from groundwork.errors import Invalid, Unavailable
 from groundwork.ingest.isolate import Answer, Pool, Request
 from groundwork.ingest.ocr import Engine
 
@@ -70,13 +70,44 @@ def test_files_are_read_side_by_side(pool: Pool) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGSEGV, signal.SIGKILL])
-def test_a_crash_costs_the_file_that_caused_it(pool: Pool, how: signal.Signals) -> None:
+def test_a_file_whose_reader_always_crashes_is_given_up_after_a_second_try(pool: Pool, how: signal.Signals) -> None:
     assert reads(pool)
-    (worker,) = children(os.getpid())
-    threading.Timer(0.3, os.kill, (worker, how)).start()
+    done = threading.Event()
+
+    def crash() -> None:
+        while not done.wait(0.3):
+            for worker in children(os.getpid()):
+                os.kill(worker, how)
+
+    crashing = threading.Thread(target=crash)
+    crashing.start()
     with pytest.raises(Invalid, match=f"ended abruptly .{how.name}"):
         html(pool, SLOW)
+    done.set()
+    crashing.join()
     assert reads(pool)
+
+
+def test_a_file_whose_reader_was_killed_once_is_read_by_another() -> None:
+    pool = Pool(size=1, timeout_seconds=60, memory_mib=4096)
+    assert reads(pool)
+    (worker,) = children(os.getpid())
+    threading.Timer(0.3, os.kill, (worker, signal.SIGKILL)).start()
+    assert html(pool, SLOW).text.startswith("word")
+    pool.close()
+
+
+def test_closing_does_not_wait_for_the_file_being_read(pool: Pool) -> None:
+    assert reads(pool)
+    with ThreadPoolExecutor(1) as threads:
+        reading = threads.submit(html, pool, SLOW * 3)
+        time.sleep(0.3)
+        began = time.monotonic()
+        pool.close()
+        with pytest.raises(Unavailable):
+            reading.result()
+    assert time.monotonic() - began < 2
+    assert children(os.getpid()) == []
 
 
 def test_a_worker_that_died_idle_is_replaced(pool: Pool) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,6 +20,7 @@ log = structlog.get_logger()
 OpenPlatform = Callable[[], AbstractAsyncContextManager[Platform]]
 Beside = Callable[[Platform], Coroutine[Any, Any, None]]
 _MARGIN = 1 << 20
+_AFTER_FAULT_SECONDS = 1.0
 
 
 def create_app(
@@ -81,7 +83,17 @@ async def _run(
         return
     app.state.ready.set()
     async with asyncio.TaskGroup() as group:
-        group.create_task(asyncio.to_thread(platform.embedder.warm))
-        group.create_task(platform.lexical.follow())
+        group.create_task(_again_and_again(lambda: asyncio.to_thread(platform.embedder.warm)))
+        group.create_task(_again_and_again(platform.lexical.follow))
         for each in beside:
-            group.create_task(each(platform))
+            group.create_task(_again_and_again(partial(each, platform)))
+
+
+async def _again_and_again(run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs something to its end, however often it fails: what is unforeseen must not end the rest."""
+    while True:
+        try:
+            return await run()
+        except Exception:
+            log.exception("something that runs beside the service failed; it is started again")
+            await asyncio.sleep(_AFTER_FAULT_SECONDS)

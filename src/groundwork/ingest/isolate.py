@@ -57,35 +57,54 @@ class Pool:
         self._timeout = timeout_seconds
         self._memory_mib = memory_mib
         self._closed = False
+        self._reading: set[_Worker] = set()
+        self._lock = threading.Lock()
         self._slots: queue.LifoQueue[_Worker | None] = queue.LifoQueue()
         for _ in range(size):
             self._slots.put(None)
         self._size = size
 
     def read(self, request: Request) -> Answer:
-        """Reads a file in a worker.
+        """Reads a file in a worker; once more in a fresh one when the worker dies of itself or is killed by somebody.
 
-        Raises Invalid when the file cannot be read or exceeds a limit, Unavailable when the pool is closed.
+        Raises Invalid when the file cannot be read or exceeds a limit, Unavailable when the pool is closed meanwhile.
         """
         worker = self._slots.get()
         try:
             worker = self._ready(worker)
             try:
-                answer = worker.read(request, self._timeout)
-            except _NotTaken:
+                return self._read_in(worker, request)
+            except _DiedError:
                 worker = self._ready(worker)
-                answer = worker.read(request, self._timeout)
-            if worker.memory_mib() > _RECYCLE_SHARE * self._memory_mib:
-                worker.stop()
-            return answer
-        except _NotTaken:
-            raise Unavailable("No process to read files in could be started; see the log of this host.") from None
+                return self._read_in(worker, request)
+        except _DiedError as death:
+            if not death.taken:
+                raise Unavailable("No process to read files in could be started; see the log of this host.") from None
+            raise Invalid(death.reason) from None
         finally:
             self._slots.put(worker)
 
+    def _read_in(self, worker: "_Worker", request: Request) -> Answer:
+        with self._lock:
+            if self._closed:
+                raise _closed()
+            self._reading.add(worker)
+        try:
+            answer = worker.read(request, self._timeout)
+        except (Invalid, _DiedError):
+            if self._closed:
+                raise _closed() from None
+            raise
+        finally:
+            with self._lock:
+                self._reading.discard(worker)
+        if worker.memory_mib() > _RECYCLE_SHARE * self._memory_mib:
+            worker.stop()
+        return answer
+
     def _ready(self, worker: "_Worker | None") -> "_Worker":
         if self._closed:
-            raise Unavailable("Extraction is shutting down; the file was not read.")
+            raise _closed()
         if worker is not None and worker.is_alive():
             return worker
         if worker is not None:
@@ -93,8 +112,11 @@ class Pool:
         return _Worker(self._memory_mib)
 
     def close(self) -> None:
-        """Ends every worker after the file it is reading. May be called more than once."""
+        """Ends every worker at once, whatever it is reading. May be called more than once."""
         self._closed = True
+        with self._lock:
+            for reading in self._reading:
+                reading.kill()
         for _ in range(self._size):
             worker = self._slots.get()
             if worker is not None:
@@ -103,8 +125,17 @@ class Pool:
             self._slots.put(None)
 
 
-class _NotTaken(Exception):
-    """The worker ended before it had the file, so that the file cannot be why."""
+class _DiedError(Exception):
+    """A worker ended that nobody here ended; unless it had `taken` the file, that cannot be why."""
+
+    def __init__(self, taken: bool, reason: str) -> None:
+        super().__init__(reason)
+        self.taken = taken
+        self.reason = reason
+
+
+def _closed() -> Unavailable:
+    return Unavailable("Extraction is shutting down; the file was not read.")
 
 
 class _Worker:
@@ -153,9 +184,9 @@ class _Worker:
                     header, body = receive(stdout)
         except (OSError, EOFError):
             self.stop()
-            if not taken and not watch.reason:
-                raise _NotTaken from None
-            raise Invalid(watch.reason or self._cause_of_death()) from None
+            if watch.reason:
+                raise Invalid(watch.reason) from None
+            raise _DiedError(taken, self._cause_of_death()) from None
         if watch.reason:
             # It answered while it was being ended for exceeding a limit.
             self.stop()

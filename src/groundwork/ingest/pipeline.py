@@ -11,6 +11,7 @@ import itertools
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from groundwork.ingest import records
 from groundwork.ingest.items import Failed, Item, Known, Outcome, Prepared, Unchanged
 from groundwork.ingest.prepare import Preparer
 from groundwork.ingest.records import Destination, Publication, SpaceMoved
+from groundwork.ingest.steps import Steps
 from groundwork.spaces import records as spaces
 from groundwork.spaces.active import ActiveSpace
 from groundwork.spaces.passages import passage_hash
@@ -26,8 +28,12 @@ from groundwork.store.database import Database
 
 _PREPARE_BATCH = 16
 _PREPARE_THREADS = 2
+_TELL_SECONDS = 0.5
 _WINDOW_CHUNKS = 256
 """Chunks embedded together: enough to sort by length and keep every core busy, few enough to lose by a crash."""
+
+_REQUEST_CHUNKS = 64
+"""The same for a model behind a server: what one request holds, since its answer is paid for and may take long."""
 
 
 @dataclass
@@ -42,7 +48,27 @@ class Tally:
     chunks: int = 0
     embedded: int = 0
     reused: int = 0
+    computed: int = 0
+    """Passages embedded and kept, whether or not their documents are published yet."""
     failures: list[Failed] = field(default_factory=list[Failed])
+    steps: Steps = field(default_factory=Steps)
+
+    def progress(self, total: int) -> dict[str, Any]:
+        """As a job shows it, `total` documents being offered; `now` counts those in each step at this moment."""
+        now = self.steps.now()
+        return {
+            "step": max(now, key=now.__getitem__, default="publish" if self.done else "fetch"),
+            "now": now,
+            "done": self.done,
+            "total": total,
+            "added": self.added,
+            "updated": self.updated,
+            "unchanged": self.unchanged,
+            "failed": self.failed,
+            "chunks": self.chunks,
+            "embedded": self.embedded,
+            "computed": self.computed,
+        }
 
 
 Progress = Callable[[Tally], None]
@@ -63,16 +89,18 @@ class Pipeline:
     async def run(
         self, items: Iterable[Item], known: Mapping[str, Known], destination: Destination, progress: Progress
     ) -> Tally:
-        """Takes every item in; `progress` is told after each publication. Raises what the database raises."""
+        """Takes every item in; `progress` is told now and then. Raises what the database and `progress` raise."""
         tally = Tally()
         prepared: asyncio.Queue[list[Outcome] | None] = asyncio.Queue(4)
         ready: asyncio.Queue[list[Publication | Failed | Unchanged] | None] = asyncio.Queue(2)
         threads = ThreadPoolExecutor(_PREPARE_THREADS, thread_name_prefix="prepare")
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._prepare(items, known, threads, prepared))
-                group.create_task(self._embed(prepared, ready))
-                group.create_task(self._publish(ready, known, destination, tally, progress))
+                group.create_task(self._prepare(items, known, threads, tally.steps, prepared))
+                group.create_task(self._embed(prepared, tally, ready))
+                telling = group.create_task(_tell(tally, progress))
+                await self._publish(ready, known, destination, tally, progress)
+                telling.cancel()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
@@ -84,6 +112,7 @@ class Pipeline:
         items: Iterable[Item],
         known: Mapping[str, Known],
         threads: ThreadPoolExecutor,
+        steps: Steps,
         out: asyncio.Queue[list[Outcome] | None],
     ) -> None:
         batches = _batched(iter(items), _PREPARE_BATCH)
@@ -91,37 +120,48 @@ class Pipeline:
         async def work() -> None:
             for batch in batches:
                 loop = asyncio.get_running_loop()
-                await out.put(await loop.run_in_executor(threads, self._prepare_batch, batch, known))
+                outcomes = await loop.run_in_executor(threads, self._prepare_batch, batch, known, steps)
+                steps.move(len(_prepared(outcomes)), None, "embed")
+                await out.put(outcomes)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(_PREPARE_THREADS):
                 group.create_task(work())
         await out.put(None)
 
-    def _prepare_batch(self, batch: list[Item], known: Mapping[str, Known]) -> list[Outcome]:
-        return [self.preparer.prepare(item, known) for item in batch]
+    def _prepare_batch(self, batch: list[Item], known: Mapping[str, Known], steps: Steps) -> list[Outcome]:
+        return [self.preparer.prepare(item, known, steps) for item in batch]
 
     async def _embed(
         self,
         source: asyncio.Queue[list[Outcome] | None],
+        tally: Tally,
         out: asyncio.Queue[list[Publication | Failed | Unchanged] | None],
     ) -> None:
         window: list[Prepared] = []
+
+        async def pass_on() -> None:
+            publications = await self.embed(window, self.space(), tally)
+            tally.steps.move(len(window), "embed", "publish")
+            await out.put([*publications])
+            window.clear()
+
         while (outcomes := await source.get()) is not None:
             others: list[Publication | Failed | Unchanged] = [
                 each for each in outcomes if not isinstance(each, Prepared)
             ]
             if others:
                 await out.put(others)
-            window += [each for each in outcomes if isinstance(each, Prepared)]
+            window += _prepared(outcomes)
             if sum(len(each.chunks) for each in window) >= _WINDOW_CHUNKS:
-                await out.put([*await self.embed(window, self.space())])
-                window = []
+                await pass_on()
         if window:
-            await out.put([*await self.embed(window, self.space())])
+            await pass_on()
         await out.put(None)
 
-    async def embed(self, documents: Sequence[Prepared], space: ActiveSpace) -> list[Publication]:
+    async def embed(
+        self, documents: Sequence[Prepared], space: ActiveSpace, tally: Tally | None = None
+    ) -> list[Publication]:
         """Vectors for a window of documents: known ones by hash, each other passage computed once."""
         self.ensure_room()
         passages = [document.passages() for document in documents]
@@ -130,7 +170,7 @@ class Pipeline:
         vectors = await spaces.known_vectors(self.database, space.id, texts)
         missing = [digest for digest in texts if digest not in vectors]
         if missing:
-            vectors |= await self._compute(missing, texts, space)
+            vectors |= await self._compute(missing, texts, space, tally or Tally())
         fresh = set(missing)
         return [
             Publication(
@@ -140,18 +180,20 @@ class Pipeline:
         ]
 
     async def _compute(
-        self, missing: list[bytes], texts: Mapping[bytes, str], space: ActiveSpace
+        self, missing: list[bytes], texts: Mapping[bytes, str], space: ActiveSpace, tally: Tally
     ) -> dict[bytes, NDArray[np.float32]]:
         """Vectors of passages nobody has computed yet, checkpointed batch by batch."""
         vectors: dict[bytes, NDArray[np.float32]] = {}
-        for at in range(0, len(missing), _WINDOW_CHUNKS):
+        size = _WINDOW_CHUNKS if space.embedder.in_process else _REQUEST_CHUNKS
+        for at in range(0, len(missing), size):
             self.ensure_room()
-            batch = missing[at : at + _WINDOW_CHUNKS]
+            batch = missing[at : at + size]
             computed = await asyncio.to_thread(space.embedder.embed_passages, [texts[digest] for digest in batch])
             pairs = list(zip(batch, computed, strict=True))
             async with self.database.transaction() as connection:
                 await spaces.checkpoint(connection, space.id, pairs)
             vectors |= dict(pairs)
+            tally.computed += len(pairs)
         return vectors
 
     async def _publish(
@@ -167,6 +209,7 @@ class Pipeline:
             failures = [each for each in batch if isinstance(each, Failed)]
             if publications or failures:
                 publications = await self._write(publications, _to_record(failures, known), destination)
+            tally.steps.move(len(publications), "publish", None)
             _count(tally, known, publications, failures, len(batch))
             progress(tally)
 
@@ -184,6 +227,16 @@ class Pipeline:
             except SpaceMoved:
                 space = await self.refresh()
                 publications = await self.embed([each.document for each in publications], space)
+
+
+async def _tell(tally: Tally, progress: Progress) -> None:
+    while True:
+        progress(tally)
+        await asyncio.sleep(_TELL_SECONDS)
+
+
+def _prepared(outcomes: Iterable[Outcome]) -> list[Prepared]:
+    return [each for each in outcomes if isinstance(each, Prepared)]
 
 
 def _to_record(failures: Iterable[Failed], known: Mapping[str, Known]) -> list[Failed]:

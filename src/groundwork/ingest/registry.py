@@ -12,7 +12,7 @@ from croniter import croniter
 from groundwork.clock import utc_now
 from groundwork.errors import Conflict, Invalid, NotFound
 from groundwork.ingest import records, sync
-from groundwork.ingest.pipeline import Pipeline, Tally
+from groundwork.ingest.pipeline import Pipeline
 from groundwork.ingest.records import Destination
 from groundwork.ingest.sources import open_source, parse_location
 from groundwork.ingest.sources import records as source_records
@@ -119,14 +119,14 @@ class Sources:
     async def sync(self, pipeline: Pipeline, source_id: UUID, report: Report) -> sync.Report:
         """Brings the record in step with a source. Raises NotFound, Unavailable, and what `report` raises."""
         row = await self._by_id(source_id)
-        report({"step": "looking", "done": 0, "total": None})
+        report({"step": "fetch", "done": 0, "total": None})
         source = await asyncio.to_thread(open_source, row.kind, row.config, self._settings)
         try:
             items = await asyncio.to_thread(lambda: list(source.items()))
             destination = Destination(row.collection_id, row.id)
             names = (row.collection, row.name)
             return await sync.sync(
-                pipeline, items, destination, names, lambda total, tally: report(progress(total, tally)), source.gaps
+                pipeline, items, destination, names, lambda total, tally: report(tally.progress(total)), source.gaps
             )
         finally:
             await asyncio.to_thread(source.close)
@@ -176,21 +176,6 @@ def body(row: SourceRow) -> dict[str, Any]:
         "created_at": row.created_at.isoformat(),
         "documents": row.documents,
         "failed": row.failed,
-    }
-
-
-def progress(total: int, tally: Tally) -> dict[str, Any]:
-    """How far a sync has come, as a job shows it."""
-    return {
-        "step": "taking in",
-        "done": tally.done,
-        "total": total,
-        "added": tally.added,
-        "updated": tally.updated,
-        "unchanged": tally.unchanged,
-        "failed": tally.failed,
-        "chunks": tally.chunks,
-        "embedded": tally.embedded,
     }
 
 

@@ -114,10 +114,11 @@ class Uploads:
             raise NotFound(_REMOVED)
         collection_id, uri, newest = pending
         digest = content_hash or newest
-        report({"step": "taking in", "done": 0, "total": 1})
         item = Item(uri, uri.removeprefix(_SCHEME), lambda: self.originals.get(digest))
         nothing_known: dict[str, Known] = {}
-        tally = await pipeline.run([item], nothing_known, Destination(collection_id, None), lambda _: None)
+        tally = await pipeline.run(
+            [item], nothing_known, Destination(collection_id, None), lambda tally: report(tally.progress(1))
+        )
         if await records.pending_upload(self.database, document_id) is None:
             await self._unmake(collection_id, uri)
             raise NotFound(_REMOVED)

@@ -30,7 +30,7 @@ OWN = "own-"
 
 TASK_PREFIX = "groundwork."
 MOST_DEATHS = 5
-"""A job whose process died this often is given up: it is the likely cause."""
+"""A job whose process died this often in a row without having got on is given up: it is the likely cause."""
 
 _STATUS: LiteralString = """
 CASE
@@ -144,7 +144,8 @@ class Jobs:
             raise Conflict(f"Job {job_id} is {row[3]}; only one that failed or was cancelled can be retried.")
         async with self._database.transaction() as connection:
             await connection.execute(
-                "UPDATE jobs SET error = NULL, error_kind = NULL, result = NULL, finished_at = NULL, runner = NULL WHERE id = %s",
+                "UPDATE jobs SET error = NULL, error_kind = NULL, result = NULL, finished_at = NULL, runner = NULL, setbacks = 0 "
+                "WHERE id = %s",
                 (job_id,),
             )
             await connection.execute(
@@ -186,21 +187,24 @@ class Jobs:
         row = await cursor.fetchone()
         return row[0] if row else None
 
-    async def started(self, job_id: UUID, runner: int) -> dict[str, Any]:
-        """Notes that `runner` has begun a job; its arguments."""
+    async def started(self, job_id: UUID, runner: int) -> tuple[dict[str, Any], int]:
+        """Notes that `runner` has begun a job; its arguments, and how often in a row it was set back."""
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
                 "UPDATE jobs SET runner = %s, started_at = coalesce(started_at, now()), error = NULL WHERE id = %s "
-                "RETURNING arguments",
+                "RETURNING arguments, setbacks",
                 (runner, job_id),
             )
             row = await cursor.fetchone()
-        return row[0] if row else {}
+        return (row[0], row[1]) if row else ({}, 0)
 
-    async def progressed(self, job_id: UUID, progress: Mapping[str, Any]) -> None:
-        """Notes how far a job has come."""
+    async def progressed(self, job_id: UUID, progress: Mapping[str, Any], got_on: bool) -> None:
+        """Notes how far a job has come, and whether this attempt has done anything that stays done."""
         async with self._database.transaction() as connection:
-            await connection.execute("UPDATE jobs SET progress = %s WHERE id = %s", (Jsonb(dict(progress)), job_id))
+            await connection.execute(
+                "UPDATE jobs SET progress = %s, setbacks = CASE WHEN %s THEN 0 ELSE setbacks END WHERE id = %s",
+                (Jsonb(dict(progress)), got_on, job_id),
+            )
 
     async def succeeded(self, job_id: UUID, result: Mapping[str, Any]) -> None:
         """Notes what a job did."""
@@ -214,7 +218,7 @@ class Jobs:
         """Notes why a job, or one attempt at it, failed."""
         async with self._database.transaction() as connection:
             await connection.execute(
-                "UPDATE jobs SET error = %s, error_kind = %s, runner = NULL, "
+                "UPDATE jobs SET error = %s, error_kind = %s, runner = NULL, setbacks = setbacks + 1, "
                 "finished_at = CASE WHEN %s THEN now() END WHERE id = %s",
                 (error, kind, final, job_id),
             )
@@ -222,11 +226,11 @@ class Jobs:
     async def rescue_orphans(self) -> list[UUID]:
         """Queues again every job whose process has died, on the bulk queue if its own has gone; which those were.
 
-        One that took its process with it `MOST_DEATHS` times fails instead, and says so.
+        One that took its process with it `MOST_DEATHS` times in a row fails instead, and says so.
         """
         async with self._database.transaction() as connection:
             cursor = await connection.execute(
-                "SELECT j.id, j.queue_id, q.attempts FROM jobs j JOIN procrastinate_jobs q ON q.id = j.queue_id "
+                "SELECT j.id, j.queue_id, j.setbacks + 1 FROM jobs j JOIN procrastinate_jobs q ON q.id = j.queue_id "
                 "WHERE q.status = 'doing' AND j.runner IS NOT NULL AND NOT EXISTS (SELECT FROM pg_locks l "
                 "WHERE l.locktype = 'advisory' AND l.granted AND l.classid = %s AND l.objid = j.runner AND l.objsubid = 2 "
                 "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) "
@@ -241,13 +245,13 @@ class Jobs:
                 "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))",
                 (BULK, OWN, LOCK_CLASS),
             )
-            await self._give_up(connection, [row for row in orphans if row[2] + 1 >= MOST_DEATHS])
-            await self._requeue(connection, [row for row in orphans if row[2] + 1 < MOST_DEATHS])
+            await self._give_up(connection, [row for row in orphans if row[2] >= MOST_DEATHS])
+            await self._requeue(connection, [row for row in orphans if row[2] < MOST_DEATHS])
         return [row[0] for row in orphans]
 
     async def _requeue(self, connection: AsyncConnection, orphans: Sequence[Row]) -> None:
         for job_id, queue_id, _ in orphans:
-            await connection.execute("UPDATE jobs SET runner = NULL WHERE id = %s", (job_id,))
+            await connection.execute("UPDATE jobs SET runner = NULL, setbacks = setbacks + 1 WHERE id = %s", (job_id,))
             await connection.execute(
                 "UPDATE procrastinate_jobs SET status = 'todo', attempts = attempts + 1, worker_id = NULL, "
                 "abort_requested = false, scheduled_at = NULL, "
@@ -256,10 +260,13 @@ class Jobs:
             )
 
     async def _give_up(self, connection: AsyncConnection, orphans: Sequence[Row]) -> None:
-        for job_id, queue_id, attempts in orphans:
+        for job_id, queue_id, deaths in orphans:
             await connection.execute(
-                "UPDATE jobs SET runner = NULL, finished_at = now(), error = %s WHERE id = %s",
-                (f"Its process died {attempts + 1} times while it ran. Look at the logs, then retry it.", job_id),
+                "UPDATE jobs SET runner = NULL, setbacks = 0, finished_at = now(), error = %s WHERE id = %s",
+                (
+                    f"Its process died {deaths} times in a row before it got on. Look at the logs, then retry it.",
+                    job_id,
+                ),
             )
             await connection.execute(
                 "UPDATE procrastinate_jobs SET status = 'failed', attempts = attempts + 1, worker_id = NULL WHERE id = %s",

@@ -27,17 +27,25 @@ _LOST = (psycopg.Error, exceptions.ConnectorException, Unavailable, OSError)
 
 
 async def work(platform: Platform) -> None:
-    """Runs jobs until cancelled; a lost database is waited for."""
+    """Runs jobs until cancelled; a lost database is waited for. It has let go of every job when it ends."""
     while True:
+        # A task of its own: a task group that fails leaves the task it ran in marked as cancelled.
+        session = asyncio.create_task(_session(platform))
         try:
-            await _session(platform)
-        except* _LOST as faults:
-            log.warning("worker waits for the database", reason=str(faults.exceptions[0]))
-        # A task group that was cancelled while something in it failed tells of the failure alone.
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise asyncio.CancelledError
+            await asyncio.wait([session])
+        finally:
+            session.cancel()
+            await asyncio.wait([session])
+        _explain(session)
         await asyncio.sleep(_AFTER_FAULT_SECONDS)
+
+
+def _explain(session: "asyncio.Task[None]") -> None:
+    """Logs why a session ended. Raises what is not a lost database."""
+    try:
+        session.result()
+    except* _LOST as faults:
+        log.warning("worker waits for the database", reason=str(faults.exceptions[0]))
 
 
 @dataclass(frozen=True)
