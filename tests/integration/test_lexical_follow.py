@@ -149,6 +149,24 @@ def test_a_second_process_reads_what_the_first_writes(settings: Settings, tmp_pa
     on_platform(settings, work)
 
 
+def test_commands_that_take_turns_do_not_wait_for_each_other(settings: Settings) -> None:
+    """Each writes in turn, though neither follows: whoever held on to the index would be waited for in vain."""
+
+    async def work(platform: Platform) -> None:
+        async with open_platform(settings) as other:
+            await platform.ingest_items(_items("left", 1), "left", quiet)
+            await other.ready()
+            await other.ingest_items(_items("right", 1), "right", quiet)
+            assert await other.lexical.catch_up(timeout=2)
+            assert await platform.lexical.catch_up(timeout=2)
+            for each in (platform, other):
+                assert each.lexical.index.count() == 2
+                found = await each.search(Request("markerright0", mode="lexical", collections=["right"]))
+                assert [passage.chunk.uri for passage in found.passages] == ["right:0"]
+
+    on_platform(settings, work)
+
+
 def test_rebuild_counts_what_it_built(run: Run[object], tmp_path: Path) -> None:
     folder = write(tmp_path / "docs", {"a.txt": "One.", "b.txt": "Two."})
 

@@ -1,8 +1,8 @@
 """Keeps this host's lexical index in step with the database: one writer, many readers, rebuilt when in doubt.
 
 The folder holds `state.json` (which index folder is current, of which database, up to which change) and the index
-folders themselves. The writer is whichever process holds the lock on `writer.lock`; the kernel frees it when that
-process ends, however it ends. Applying a change twice does no harm, so the state is written after the index.
+folders themselves. The writer is whichever process holds the lock on `writer.lock`: a service for as long as it serves,
+a command for one round; the kernel frees it when the process ends, however it ends. Applying a change twice does no harm, so the state is written after the index.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class Follower:
         self._state: State | None = None
         self._index: LexicalIndex | None = None
         self._busy = asyncio.Lock()
+        self._following = False
 
     @property
     def index(self) -> LexicalIndex:
@@ -85,9 +86,10 @@ class Follower:
         """
         async with self._busy:
             for _ in range(100):
-                if self._take_lock():
-                    await self._rebuild(await records.horizon(self._database), progress)
-                    return self.index.count()
+                async with self._writing() as may_write:
+                    if may_write:
+                        await self._rebuild(await records.horizon(self._database), progress)
+                        return self.index.count()
                 await asyncio.sleep(0.05)
         raise Unavailable("Another process writes the lexical index; run `groundwork rebuild` again when it has ended.")
 
@@ -112,6 +114,7 @@ class Follower:
         """Goes on catching up for ever: at once when the database notifies, else every `interval` seconds."""
         wake = asyncio.Event()
         listener = asyncio.create_task(self._listen(wake))
+        self._following = True
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -120,6 +123,9 @@ class Follower:
                 await self._follow_once()
         finally:
             listener.cancel()
+            self._following = False
+            async with self._busy:
+                await self._let_go()
 
     async def lag(self) -> int:
         """How many settled changes are not in the index yet, counted up to 10,000."""
@@ -131,10 +137,8 @@ class Follower:
     async def close(self) -> None:
         """Lets go of the index and of the writer's lock."""
         async with self._busy:
-            if self._index is not None:
-                await asyncio.to_thread(self._index.close)
-                self._index = None
-            self._drop_lock()
+            await self._let_go()
+            self._index = None
 
     async def _follow_once(self) -> None:
         try:
@@ -158,10 +162,11 @@ class Follower:
         """One round. True when every transaction below `target` is in the index."""
         async with self._busy:
             horizon = await records.horizon(self._database)
-            if self._take_lock():
-                await self._write(horizon)
-            else:
-                self._read(horizon)
+            async with self._writing() as may_write:
+                if may_write:
+                    await self._write(horizon)
+                else:
+                    self._read(horizon)
             return self._state is not None and self._state.position.xid >= target
 
     async def _write(self, horizon: Horizon) -> None:
@@ -241,6 +246,21 @@ class Follower:
             if path.name != keep:
                 shutil.rmtree(path, ignore_errors=True)
 
+    @contextlib.asynccontextmanager
+    async def _writing(self) -> AsyncGenerator[bool]:
+        """Whether the block may write. Who does not follow lets others write afterwards: they would wait for it in vain."""
+        may_write = self._take_lock()
+        try:
+            yield may_write
+        finally:
+            if may_write and not self._following:
+                await self._let_go()
+
+    async def _let_go(self) -> None:
+        if self._index is not None:
+            await asyncio.to_thread(self._index.close)
+        self._drop_lock()
+
     def _take_lock(self) -> bool:
         if self._lock_file is not None:
             return True
@@ -252,6 +272,8 @@ class Follower:
             os.close(handle)
             return False
         self._lock_file = handle
+        if _read_state(self._folder) != self._state:  # somebody else has written since
+            self._state = None
         return True
 
     def _drop_lock(self) -> None:
