@@ -1,4 +1,4 @@
-"""Readers of files killed in the middle of a batch: once costs nothing; again and again, the file being read, until the next sync."""
+"""Readers of files killed in the middle of a batch: once costs nothing, twice the file being read until the next sync."""
 
 import asyncio
 import os

@@ -156,7 +156,8 @@ def test_a_server_that_cannot_start_is_quoted(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("program", ["sleep", "true"], ids=["another-program", "a-dead-process-nobody-reaped"])
-def test_a_pid_file_from_before_a_crash_does_not_stop_it(data_dir: Path, program: str) -> None:
+@pytest.mark.parametrize("where", ["data", "socket"])
+def test_a_pid_file_from_before_a_crash_does_not_stop_it(data_dir: Path, program: str, where: str) -> None:
     with _server(data_dir) as server:
         _keep_a_row(server.url)
     account = server_account()
@@ -164,7 +165,9 @@ def test_a_pid_file_from_before_a_crash_does_not_stop_it(data_dir: Path, program
     try:
         state = "Z" if program == "true" else "S"
         assert wait_until(lambda: Path(f"/proc/{other.pid}/stat").read_text().split()[2] == state)
-        pid_file = data_dir / "postgres" / "postmaster.pid"
+        layout = Layout.of(data_dir)
+        layout.socket_dir.mkdir(exist_ok=True)
+        pid_file = data_dir / "postgres" / "postmaster.pid" if where == "data" else layout.socket_lock
         pid_file.write_text(f"{other.pid}\n{data_dir / 'postgres'}\n1\n5432\n\n\n\n")
         with _server(data_dir) as server:
             assert _kept_row(server.url) == 42

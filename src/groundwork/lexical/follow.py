@@ -2,7 +2,8 @@
 
 The folder holds `state.json` (which index folder is current, of which database, up to which change) and the index
 folders themselves. The writer is whichever process holds the lock on `writer.lock`: a service for as long as it serves,
-a command for one round; the kernel frees it when the process ends, however it ends. Applying a change twice does no harm, so the state is written after the index.
+a command for one round. The kernel frees it when that process ends, however it ends. Applying a change twice does no
+harm, so the state is written after the index.
 """
 
 import asyncio

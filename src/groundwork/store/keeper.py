@@ -75,7 +75,7 @@ class Keeper:
         lock = self._server_lock()
         try:
             prepare_cluster(self._layout, durable=self._durable, lock_fd=lock.fd)
-            _drop_foreign_pid_file(self._layout.pgdata)
+            _drop_foreign_pid_files(self._layout)
             with explained(self._layout.root), self._layout.server_log.open("ab") as log:
                 command = [binary("postgres"), "-D", self._layout.pgdata]
                 # SIGINT is PostgreSQL's fast shutdown.
@@ -139,17 +139,17 @@ def _is_ready(pgdata: Path, pid: int) -> bool:
     return len(lines) >= 8 and lines[0].strip() == str(pid) and lines[7].strip() == "ready"
 
 
-def _drop_foreign_pid_file(pgdata: Path) -> None:
-    """Removes a pid file left by a crash whose number is now another program's, or a dead process nobody has reaped.
+def _drop_foreign_pid_files(layout: Layout) -> None:
+    """Removes pid files left by a crash whose number is now another program's, or a dead process nobody has reaped.
 
     PostgreSQL would refuse to start because of either. Both happen in containers, where numbers are small and come
     again, and the first process seldom reaps. A server started by hand works in this directory and is left alone.
     """
-    file = pgdata / "postmaster.pid"
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        process = Path("/proc") / str(int(file.read_text().splitlines()[0]))
-        if process.is_dir() and _working_directory(process) != pgdata:
-            file.unlink()
+    for file in (layout.pgdata / "postmaster.pid", layout.socket_lock):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            process = Path("/proc") / str(int(file.read_text().splitlines()[0]))
+            if process.is_dir() and _working_directory(process) != layout.pgdata:
+                file.unlink()
 
 
 def _working_directory(process: Path) -> Path | None:

@@ -96,6 +96,11 @@ class Layout:
         """The server's socket."""
         return self.socket_dir / _SOCKET
 
+    @property
+    def socket_lock(self) -> Path:
+        """PostgreSQL's second pid file, beside the socket."""
+        return self.socket.with_name(f"{_SOCKET}.lock")
+
     def url(self, database: str = DATABASE) -> str:
         """How psycopg, SQLAlchemy and the PostgreSQL tools reach a database of this server."""
         return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self.socket_dir), safe='')}&port={PORT}"
