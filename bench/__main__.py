@@ -118,17 +118,17 @@ async def _search(settings: Settings, corpus: Corpus, running: service.Service, 
     async with open_platform(settings) as platform:
         await platform.ready()
         within = await parts.filters(platform)
-        load.run(running.port, [f"warm {each}" for each in questions[:_BLOCK]], 8)
+        load.run(running.port, running.key, [f"warm {each}" for each in questions[:_BLOCK]], 8)
         await parts.measure(platform, within, questions[:20], parts.Parts())
         for at in range(0, len(questions), _BLOCK):
             block = questions[at : at + _BLOCK]
             await parts.measure(platform, within, block, raw)
-            once = await asyncio.to_thread(load.run, running.port, [f"{each} " * 1 for each in block], 1)
+            once = await asyncio.to_thread(load.run, running.port, running.key, [f"{each} " * 1 for each in block], 1)
             latencies += once.latencies_ms
             seconds += once.seconds
     one = load.Load(latencies, seconds)
     _tell("eight clients")
-    eight = load.run(running.port, [f"{each} again" for each in questions], 8)
+    eight = load.run(running.port, running.key, [f"{each} again" for each in questions], 8)
     p50 = raw.p50()
     return {
         **{f"raw_{part}_ms": round(value, 3) for part, value in p50.items()},

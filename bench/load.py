@@ -35,14 +35,15 @@ class Load:
 class Client:
     """One client. Raises RuntimeError for anything but 200."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, key: str) -> None:
+        self._headers = {"Content-Type": "application/json", "X-API-Key": key}
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
 
     def search(self, question: str) -> float:
         """One search; its latency in milliseconds."""
         began = time.perf_counter()
         body = json.dumps({"query": question, "limit": 10})
-        self._connection.request("POST", "/api/v1/search", body, {"Content-Type": "application/json"})
+        self._connection.request("POST", "/api/v1/search", body, self._headers)
         response = self._connection.getresponse()
         answer = response.read()
         if response.status != 200:
@@ -54,12 +55,12 @@ class Client:
         self._connection.close()
 
 
-def run(port: int, questions: list[str], clients: int) -> Load:
+def run(port: int, key: str, questions: list[str], clients: int) -> Load:
     """`questions` asked by `clients` at once, each taking the next from its own share."""
     latencies: list[list[float]] = [[] for _ in range(clients)]
 
     def work(number: int) -> None:
-        client = Client(port)
+        client = Client(port, key)
         for question in questions[number::clients]:
             latencies[number].append(client.search(question))
         client.close()

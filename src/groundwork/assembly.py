@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from groundwork.access.house import Access
 from groundwork.access.scope import ANYONE, OPERATOR, Caller
 from groundwork.answer.ask import Answer, Asker, Event
 from groundwork.clock import utc_now
 from groundwork.embedders import Embedder
-from groundwork.errors import Conflict, Invalid, NotFound
+from groundwork.errors import Conflict, NotFound
 from groundwork.evaluate import compare, history
 from groundwork.evaluate import run as evaluation
 from groundwork.health import checkup, components
@@ -26,6 +27,7 @@ from groundwork.health.mend import Means
 from groundwork.ingest import records as ingest_records
 from groundwork.ingest import registry, sync
 from groundwork.ingest.items import Item
+from groundwork.ingest.names import check_collection_name
 from groundwork.ingest.pipeline import Pipeline
 from groundwork.ingest.portable import exchange
 from groundwork.ingest.portable.read import open_portable
@@ -61,6 +63,7 @@ class Platform:
         self.settings = settings
         self.database = database
         self.server = server
+        self.access = Access(database, settings)
         self.catalog = Catalog(database)
         """As anyone sees it; `seen_by` for somebody else's view."""
         self._everything = self.catalog.seen_by(OPERATOR)
@@ -131,7 +134,7 @@ class Platform:
 
         Raises NotFound when there is nothing at `path`.
         """
-        _check_collection_name(collection)
+        check_collection_name(collection)
         path = path.expanduser().resolve()
         if not path.exists():
             raise NotFound(f"There is no file or folder at {path}. Check the path and try again.")
@@ -165,7 +168,7 @@ class Platform:
         self, collection: str, filename: str, content: bytes, caller: Caller = ANYONE
     ) -> dict[str, Any]:
         """Keeps an upload and queues it; its pending document. Raises NotFound for a collection hidden from `caller`."""
-        _check_collection_name(collection)
+        check_collection_name(collection)
         await scope.refuse_hidden(self.database, caller, collection)
         document_id, job_id = await self.uploads.accept(collection, filename, content)
         return {**await self._everything.document(str(document_id)), "job_id": str(job_id)}
@@ -251,7 +254,7 @@ class Platform:
         """
         with open_portable(file) as portable:
             name = portable.manifest.collection.name if name is None else name
-            _check_collection_name(name)
+            check_collection_name(name)
             await exchange.check(portable, progress)
             await self.ready_to_ingest()
             done = await exchange.import_collection(self.pipeline, portable, name, progress)
@@ -275,7 +278,7 @@ class Platform:
 
     async def create_collection(self, name: str, description: str = "") -> dict[str, Any]:
         """A new, empty collection. Raises Conflict when the name is taken."""
-        _check_collection_name(name)
+        check_collection_name(name)
         async with self.database.transaction() as connection:
             if not await ingest_records.create_collection(connection, name, description):
                 raise Conflict(f"There is a collection named {name!r} already. Choose another name, or use it.")
@@ -386,8 +389,3 @@ def _preparer(settings: Settings) -> Preparer:
         Splitter(tokenizer_file(), settings.ingest.chunk_tokens),
         settings.ingest.max_file_mb << 20,
     )
-
-
-def _check_collection_name(name: str) -> None:
-    if not name.strip() or len(name) > 200 or "\0" in name or "/" in name:
-        raise Invalid("A collection's name has 1 to 200 characters and no slash.")

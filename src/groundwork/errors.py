@@ -2,10 +2,12 @@
 
     GroundworkError
       Invalid          the request cannot be understood or served as it stands
+      Unauthenticated  nobody knows who asks
       Refused          understood, and not allowed
       NotFound         no such thing, or none the caller may see
       Conflict         the present state does not admit it
       OverBudget       it would spend more than was allowed
+      TooMany          more requests than this caller may send; wait as long as it says
       Busy             too much at once; the same request may pass later
       Unavailable      something this needs does not answer
         StoreUnavailable
@@ -35,6 +37,12 @@ class Invalid(GroundworkError):
     kind = "invalid"
 
 
+class Unauthenticated(GroundworkError):
+    """Who asks is not known: no credentials, or none that hold."""
+
+    kind = "unauthenticated"
+
+
 class Refused(GroundworkError):
     """The request was understood and is not allowed."""
 
@@ -57,6 +65,12 @@ class OverBudget(GroundworkError):
     """This would spend more than was allowed."""
 
     kind = "over_budget"
+
+
+class TooMany(GroundworkError):
+    """More than this caller may send in the time; `retry_after` (seconds) among the details says how long to wait."""
+
+    kind = "too_many"
 
 
 class Busy(GroundworkError):

@@ -5,12 +5,14 @@ the environment (`GROUNDWORK_...`, two underscores between group and field); not
 """
 
 import os
+import re
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import platformdirs
-from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from groundwork.errors import Invalid
@@ -30,6 +32,12 @@ class DatabaseSettings(BaseModel):
         default=10, ge=1, description="Most connections of one process; PostgreSQL's own limit is shared."
     )
     timeout_seconds: float = Field(default=10.0, gt=0, description="Seconds to wait for a connection before giving up.")
+    query_timeout_seconds: float = Field(
+        default=30.0,
+        ge=1,
+        description="Seconds a read may take before it is given up, so that a database that hangs is noticed. Checks of "
+        "the whole record, exports and index builds take as long as they take.",
+    )
     start_timeout_seconds: float = Field(
         default=60.0,
         gt=0,
@@ -185,16 +193,119 @@ class WorkerSettings(BaseModel):
     )
 
 
+class AuthSettings(BaseModel):
+    """How people and programs prove who they are."""
+
+    token_minutes: float = Field(
+        default=30.0, gt=0, le=1440, description="How long a token from /auth/token holds, in minutes."
+    )
+    audit_days: int = Field(default=90, ge=1, description="Days the audit log is kept.")
+
+
+class LimitSettings(BaseModel):
+    """How many requests one caller may send in a minute, by what they ask for; 0 sets no limit."""
+
+    search_per_minute: int = Field(default=600, ge=0, description="Searches, and looks at documents, by one caller.")
+    ask_per_minute: int = Field(default=120, ge=0, description="Questions by one caller.")
+    ingest_per_minute: int = Field(default=300, ge=0, description="Uploads, syncs and removals by one caller.")
+    admin_per_minute: int = Field(default=300, ge=0, description="Administrative requests by one caller.")
+    login_per_minute: int = Field(default=30, ge=0, description="Logins from one address.")
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="A Redis that counts for all processes together, as `redis://...`; without one, or while it does not "
+        "answer, each process counts for itself.",
+    )
+
+
 class HttpSettings(BaseModel):
     """How the service listens."""
 
     host: str = Field(default="127.0.0.1", description="Interface to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
-    allow_open: bool = Field(
-        default=False,
-        description="Listen beyond loopback although there is no identity yet: anyone who reaches it may read.",
-    )
     max_upload_mb: int = Field(default=100, ge=1, description="Largest upload, in MiB.")
+    allowed_hosts: list[str] = Field(
+        default=[],
+        description='Host names people reach the service by, as JSON (`["docs.example.org"]`). Empty: loopback names when '
+        "it listens on loopback, else any; others are answered with 421, which stops DNS rebinding.",
+    )
+    trusted_proxies: list[str] = Field(
+        default=[],
+        description='Networks of reverse proxies whose `X-Forwarded-For` is believed, as JSON (`["10.0.0.0/8"]`). '
+        "Empty: the caller is whoever opened the connection.",
+    )
+    cors_origins: list[str] = Field(
+        default=[],
+        description='Origins whose web pages may call the service from a browser, as JSON (`["https://app.example.org"]`). '
+        "Empty: none.",
+    )
+    max_requests: int = Field(
+        default=100,
+        ge=1,
+        description="Requests of one process at once, event streams included; one more is answered with 503 at once.",
+    )
+    request_timeout_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds until an answer has to begin, counted from the end of the body; then it is 503. Exports and "
+        "removals may take longer.",
+    )
+    body_timeout_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        description="Seconds a request's body may stand still, or stay behind 1 KiB a second; then it is answered with 408.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="PEM file with the certificate and its chain; with `tls_key` the service speaks HTTPS. New files are taken "
+        "up without a restart.",
+    )
+    tls_key: Path | None = Field(default=None, description="PEM file with the certificate's key, without a passphrase.")
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _plain_hosts(cls, hosts: list[str]) -> list[str]:
+        for host in hosts:
+            if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", host):
+                raise ValueError(
+                    f"{host!r} is not a host name. Write it alone, without scheme, port, path or wildcard, such as "
+                    '["docs.example.org"].'
+                )
+        return [host.lower().rstrip(".") for host in hosts]
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            try:
+                ip_network(network)
+            except ValueError as error:
+                raise ValueError(f'{error}. Write a network or an address, such as ["10.0.0.0/8"].') from None
+        return networks
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _exact_origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if "*" in origin:
+                raise ValueError(
+                    f"{origin!r} would let any web page call the service; name each origin, such as "
+                    '["https://app.example.org"].'
+                )
+            if not re.fullmatch(r"https?://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d+)?", origin):
+                raise ValueError(
+                    f"{origin!r} is not an origin. Write scheme, host and port as a browser does: lower case, without a "
+                    'path or a slash at the end, such as ["https://app.example.org"].'
+                )
+        return origins
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            missing = "TLS_KEY" if self.tls_key is None else "TLS_CERTIFICATE"
+            raise ValueError(
+                f"a certificate and its key belong together; set GROUNDWORK_HTTP__{missing} too, or neither."
+            )
+        return self
 
 
 class Settings(BaseSettings):
@@ -222,6 +333,8 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = RetrievalSettings()
     answer: AnswerSettings = AnswerSettings()
     worker: WorkerSettings = WorkerSettings()
+    auth: AuthSettings = AuthSettings()
+    limits: LimitSettings = LimitSettings()
     http: HttpSettings = HttpSettings()
 
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 LEAVE = "There are sixteen weeks of parental leave for each parent."
 KEEPER = "The keeper stops PostgreSQL when nobody uses it any more."
 HANDBOOK = f"# Handbook\n\n## Leave\n\n{LEAVE}\n\n## Operations\n\n{KEEPER}\n"
+PASSWORD = "correct horse battery"
 DOCUMENTED = "http://127.0.0.1:8000"
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -84,7 +85,9 @@ def test_the_requests_of_the_documents_work(data_dir: Path, tmp_path: Path) -> N
     names = {"CURL_HOME": str(home), "DOCUMENT": document["id"], "VERSION": document["version"]}
     blocks = [block for page in ("README.md", "docs/http.md") for block in _blocks(page, speaking_of="curl")]
     assert len(blocks) >= 7
+    assert command(data_dir, "users", "add", "ada", "--prompt", typed=f"{PASSWORD}\n").returncode == 0
     with service(data_dir) as running:
+        names |= {"KEY": running.key, "PASSWORD": PASSWORD}
         for block in blocks:
             assert DOCUMENTED in block
             done = _shell(block.replace(DOCUMENTED, running.url), home, **names)

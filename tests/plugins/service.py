@@ -11,7 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,12 @@ class Service:
 
     process: "subprocess.Popen[bytes]"
     url: str
+    key: str = ""
+    """Sent with every request that brings no credentials of its own."""
+
+    def knowing(self, key: str) -> "Service":
+        """The same to somebody who has another key; an empty one is none."""
+        return replace(self, key=key)
 
     def call(
         self,
@@ -74,6 +80,8 @@ class Service:
         """One request; an answer of any status is returned."""
         data = json.dumps(body).encode() if body is not None else content
         given = {"Content-Type": "application/json", **(headers or {})}
+        if self.key and not {"X-API-Key", "Authorization"} & set(given):
+            given["X-API-Key"] = self.key
         request = urllib.request.Request(self.url + path, data, given, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as response:
@@ -122,11 +130,17 @@ def service(data_dir: Path, **settings: str) -> Generator[Service]:
     running = Service(process, f"http://127.0.0.1:{port}")
     try:
         await_ready(running)
-        yield running
+        yield running.knowing(new_key(data_dir, **settings))
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         process.wait(30)
+
+
+def new_key(data_dir: Path, *scopes: str, **settings: str) -> str:
+    """A key for those scopes, or for all."""
+    wanted = [f"--scope={scope}" for scope in scopes or ("search", "ask", "ingest", "admin")]
+    return command_json(data_dir, "keys", "create", "test", *wanted, **settings)["key"]
 
 
 def await_ready(running: Service, timeout: float = 60.0) -> None:

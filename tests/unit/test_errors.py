@@ -7,10 +7,12 @@ from groundwork.errors import GroundworkError
 
 _KINDS = {
     errors.Invalid: "invalid",
+    errors.Unauthenticated: "unauthenticated",
     errors.Refused: "refused",
     errors.NotFound: "not_found",
     errors.Conflict: "conflict",
     errors.OverBudget: "over_budget",
+    errors.TooMany: "too_many",
     errors.Busy: "busy",
     errors.Unavailable: "unavailable",
     errors.StoreUnavailable: "unavailable",

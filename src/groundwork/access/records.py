@@ -1,6 +1,7 @@
 """What is stored of access: who may read which collection."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from psycopg import AsyncConnection
@@ -8,20 +9,35 @@ from psycopg import AsyncConnection
 from groundwork.store.database import Database, Row
 
 
-async def readable(
-    database: Database, user: str | None, roles: Sequence[str], everything: bool, names: Sequence[str] | None
-) -> dict[str, UUID]:
-    """Ids by name of the collections a user with those roles may read, of those named or of all."""
+@dataclass(frozen=True)
+class Reader:
+    """What decides which collections somebody reads."""
+
+    user: str | None
+    roles: Sequence[str]
+    everything: bool
+    only: Sequence[str] | None
+    """No others than these."""
+    granted: bool
+    """Those of `only`, whoever else may read them."""
+
+
+async def readable(database: Database, reader: Reader, names: Sequence[str] | None) -> dict[str, UUID]:
+    """Ids by name of the collections `reader` may read, of those named or of all."""
     rows = await database.fetch(
         "SELECT k.name, k.id FROM collections k WHERE (%(names)s::text[] IS NULL OR k.name = ANY(%(names)s)) "
-        "AND (%(everything)s OR k.readable_by_everyone OR EXISTS (SELECT FROM collection_readers r "
+        "AND (%(only)s::text[] IS NULL OR k.name = ANY(%(only)s)) "
+        "AND (%(everything)s OR (%(granted)s AND %(only)s::text[] IS NOT NULL) OR k.readable_by_everyone "
+        "OR EXISTS (SELECT FROM collection_readers r "
         "WHERE r.collection_id = k.id AND ((r.kind = 'user' AND r.name = %(user)s) "
         "OR (r.kind = 'role' AND r.name = ANY(%(roles)s)))))",
         {
             "names": list(names) if names is not None else None,
-            "everything": everything,
-            "user": user,
-            "roles": list(roles),
+            "everything": reader.everything,
+            "user": reader.user,
+            "roles": list(reader.roles),
+            "only": list(reader.only) if reader.only is not None else None,
+            "granted": reader.granted,
         },
     )
     return dict(rows)
@@ -54,3 +70,19 @@ async def set_readers(
         "(SELECT 'role' AS kind, unnest(%s::text[]) AS name UNION SELECT 'user', unnest(%s::text[])) AS r WHERE k.name = %s",
         (list(roles), list(users), collection),
     )
+
+
+async def maintenance(database: Database) -> Row | None:
+    """Since when, why and by whom maintenance mode is on; None while it is off."""
+    return await database.fetch_one("SELECT since, reason, actor FROM maintenance")
+
+
+async def set_maintenance(connection: AsyncConnection, on: bool, reason: str, actor: str) -> bool:
+    """Turns it on or off; whether that changed anything."""
+    if on:
+        cursor = await connection.execute(
+            "INSERT INTO maintenance (reason, actor) VALUES (%s, %s) ON CONFLICT DO NOTHING", (reason, actor)
+        )
+    else:
+        cursor = await connection.execute("DELETE FROM maintenance")
+    return cursor.rowcount > 0

@@ -1,27 +1,61 @@
 """The scope of a caller: the collections it may read. What is outside does not exist, as far as the caller can tell."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 from uuid import UUID
 
 from groundwork.access import records
+from groundwork.access.audit.log import Deed
 from groundwork.errors import Invalid, NotFound
 from groundwork.store.database import Database
+
+Scope = Literal["search", "ask", "ingest", "admin"]
+"""What may be done: find passages and look at documents; ask; bring documents in and remove them; everything else."""
+
+SCOPES: tuple[Scope, ...] = ("search", "ask", "ingest", "admin")
+OF_ROLE: Mapping[str, frozenset[str]] = {
+    "admin": frozenset(SCOPES),
+    "reviewer": frozenset({"search", "ask", "ingest"}),
+    "member": frozenset({"search", "ask"}),
+}
+"""What each role may do."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks."""
+    """Who asks, what they may do, and what they may read."""
 
     user: str | None = None
     roles: frozenset[str] = frozenset()
     operator: bool = False
-    """May read everything: the command line on the machine that owns the data."""
+    """Reads everything: the command line on the machine that owns the data."""
+    scopes: frozenset[str] = frozenset()
+    """What they may do."""
+    only: tuple[str, ...] | None = None
+    """The only collections reached; None: no such limit."""
+    granted: bool = False
+    """Whether `only` is a right by itself: a program's own key reads what it was made for."""
+    name: str = "anyone"
+    """As the audit log and the limits call them: `user:ada`, `key:nightly`, `operator:root`."""
+    address: str = "local"
+    """Where the request comes from."""
+    session: UUID | None = None
+    """The token they came with, to be revoked by a log-out."""
+
+    @property
+    def reads_everything(self) -> bool:
+        """Whether no reader has to be named for them."""
+        return self.operator or "admin" in self.roles
+
+    def deed(self, action: str, subject: str, **details: Any) -> Deed:
+        """An entry for the audit log."""
+        return Deed(self.name, action, subject, self.address, details)
 
 
 ANYONE = Caller()
 """Nobody in particular; reads what everyone may read."""
-OPERATOR = Caller(operator=True)
+OPERATOR = Caller(operator=True, scopes=frozenset(SCOPES), name="operator")
 
 
 async def readable(database: Database, caller: Caller, names: Sequence[str] | None = None) -> dict[str, UUID]:
@@ -29,7 +63,7 @@ async def readable(database: Database, caller: Caller, names: Sequence[str] | No
 
     Raises NotFound for a name that is not there or that the caller may not read; it cannot tell which.
     """
-    found = await records.readable(database, caller.user, sorted(caller.roles), caller.operator, names)
+    found = await _readable(database, caller, names)
     if names is None:
         return {name: value for name, value in found.items() if not name.startswith(".")}
     missing = [name for name in names if name not in found]
@@ -42,7 +76,15 @@ async def readable(database: Database, caller: Caller, names: Sequence[str] | No
 
 async def all_readable(database: Database, caller: Caller) -> list[UUID]:
     """Every collection `caller` may read, the hidden ones too, for looking up a document by its id."""
-    return list((await records.readable(database, caller.user, sorted(caller.roles), caller.operator, None)).values())
+    return list((await _readable(database, caller, None)).values())
+
+
+async def _readable(database: Database, caller: Caller, names: Sequence[str] | None) -> dict[str, UUID]:
+    return await records.readable(
+        database,
+        records.Reader(caller.user, sorted(caller.roles), caller.reads_everything, caller.only, caller.granted),
+        names,
+    )
 
 
 @dataclass(frozen=True)

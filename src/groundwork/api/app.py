@@ -9,11 +9,27 @@ from typing import Any
 
 import structlog
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from groundwork import __version__
-from groundwork.api import ask, collections, documents, health, jobs, limits, problems, search, sources, spaces
+from groundwork.api import (
+    admin,
+    ask,
+    auth,
+    collections,
+    documents,
+    gates,
+    health,
+    jobs,
+    limits,
+    problems,
+    search,
+    sources,
+    spaces,
+)
 from groundwork.assembly import Platform
 from groundwork.errors import GroundworkError, Unavailable
+from groundwork.settings import HttpSettings
 
 log = structlog.get_logger()
 
@@ -23,26 +39,40 @@ _MARGIN = 1 << 20
 _AFTER_FAULT_SECONDS = 1.0
 
 
+class _Gated(FastAPI):
+    """Behind the gates in everything it answers, also where the framework answers for a route that failed."""
+
+    def __init__(self, http: HttpSettings, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> None:
+        super().__init__(
+            title="Groundwork",
+            version=__version__,
+            summary="Answers from your own documents, with citations that can be checked to the byte.",
+            lifespan=lifespan,
+        )
+        self._http = http
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return gates.around(super().build_middleware_stack(), self._http)
+
+
 def create_app(
     open_platform: OpenPlatform,
-    max_upload_mb: int,
+    http: HttpSettings,
     beside: Sequence[Beside] = (),
     on_failed_start: Callable[[GroundworkError], None] = lambda _: None,
 ) -> FastAPI:
     """The application. It is live once the database is, and ready when the model and the indexes are.
 
-    `beside` runs next to it for as long as it serves. `on_failed_start` is told why it will never be ready.
+    `beside` runs next to it for as long as it serves. `on_failed_start` is told why it will never be ready. Whoever
+    serves it sets `app.state.stopping` when it is asked to stop; streams end then.
     """
-    app = FastAPI(
-        title="Groundwork",
-        version=__version__,
-        summary="Answers from your own documents, with citations that can be checked to the byte.",
-        lifespan=lambda app: _lifespan(app, open_platform, beside, on_failed_start),
-    )
-    for module in (search, ask, documents, collections, sources, jobs, spaces, health):
+    app = _Gated(http, lambda app: _lifespan(app, open_platform, beside, on_failed_start))
+    for module in (search, ask, documents, collections, sources, jobs, spaces, auth, admin, health):
         app.include_router(module.router)
+    app.state.stopping = asyncio.Event()
     problems.install(app)
-    app.add_middleware(limits.BodyLimit, most=(max_upload_mb << 20) + _MARGIN)
+    app.add_middleware(limits.LimitHeaders)
+    app.add_middleware(limits.BodyLimit, most=(http.max_upload_mb << 20) + _MARGIN)
     return app
 
 

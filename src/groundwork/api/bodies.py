@@ -1,10 +1,31 @@
 """Bodies of requests and answers, as the OpenAPI document describes them."""
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-Names = Annotated[list[str], Field(max_length=100)]
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+def _storable(given: Any) -> Any:
+    """What was given, when every text in it can be stored. Raises ValueError for NUL characters and lone surrogates."""
+    waiting: list[Any] = [given]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, str) and _UNSTORABLE.search(each):
+            raise ValueError("must hold no NUL character and no half of a surrogate pair")
+        if isinstance(each, dict):
+            waiting += [part for pair in cast("dict[Any, Any]", each).items() for part in pair]
+        if isinstance(each, list):
+            waiting += cast("list[Any]", each)
+    return given
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+"""Text that comes in: of a body, a query or a path."""
+Anything = Annotated[dict[str, Any], AfterValidator(_storable)]
+Names = Annotated[list[Text], Field(max_length=100)]
 
 
 class _Narrowed(BaseModel):
@@ -14,10 +35,10 @@ class _Narrowed(BaseModel):
     sources: Names | None = Field(None, description="Only these sources, by name.")
     media_types: Names | None = Field(None, description="Only these media types, such as `application/pdf`.")
     tags: Names | None = Field(None, description="Only documents that carry one of these tags.")
-    since: str | None = Field(
+    since: Text | None = Field(
         None, max_length=40, description="Only texts taken in on this day (UTC), at this moment, or later; ISO 8601."
     )
-    until: str | None = Field(
+    until: Text | None = Field(
         None, max_length=40, description="Only texts taken in up to and with this day (UTC), or before this moment."
     )
 
@@ -29,7 +50,7 @@ class _Narrowed(BaseModel):
 class SearchRequest(_Narrowed):
     """What to search for."""
 
-    query: str = Field(min_length=1, max_length=8000, description="The question or words to search for.")
+    query: Text = Field(min_length=1, max_length=8000, description="The question or words to search for.")
     limit: int = Field(10, ge=1, le=100, description="How many passages at most.")
     mode: Literal["hybrid", "dense", "lexical"] = Field("hybrid", description="Which indexes to ask.")
 
@@ -37,7 +58,7 @@ class SearchRequest(_Narrowed):
 class AskRequest(_Narrowed):
     """What to answer."""
 
-    question: str = Field(min_length=1, max_length=8000, description="The question.")
+    question: Text = Field(min_length=1, max_length=8000, description="The question.")
     stream: bool = Field(False, description="Answer as server-sent events.")
 
 
@@ -46,8 +67,8 @@ class CollectionRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=200)
-    description: str = Field("", max_length=2000)
+    name: Text = Field(min_length=1, max_length=200)
+    description: Text = Field("", max_length=2000)
 
 
 class Span(BaseModel):
@@ -157,7 +178,7 @@ class RelabelRequest(BaseModel):
 
     add_tags: Names = Field(default_factory=list, description="Tags to add.")
     remove_tags: Names = Field(default_factory=list, description="Tags to take away.")
-    metadata: dict[str, str | None] = Field(default_factory=dict, description="Values by key, to set or take away.")
+    metadata: dict[Text, Text | None] = Field(default_factory=dict, description="Values by key, to set or take away.")
 
 
 class VersionBody(BaseModel):
@@ -262,17 +283,17 @@ class SourceRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=200)
-    location: str = Field(
+    name: Text = Field(min_length=1, max_length=200)
+    location: Text = Field(
         min_length=1,
         max_length=2000,
         description="A path, a web address or sitemap, a git repository, `s3://bucket/prefix`.",
     )
-    collection: str = Field("default", min_length=1, max_length=200)
-    schedule: str | None = Field(
+    collection: Text = Field("default", min_length=1, max_length=200)
+    schedule: Text | None = Field(
         None, max_length=200, description="A cron expression in UTC; left out, only when asked."
     )
-    options: dict[str, Any] = Field(
+    options: Anything = Field(
         default_factory=dict,
         description="Of its kind: `include`, `exclude`, `branch`, `path`, `depth`, `max_pages`, ...",
     )
@@ -317,10 +338,10 @@ class SpaceRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(min_length=1, max_length=64)
+    name: Text = Field(min_length=1, max_length=64)
     kind: Literal["openvino", "openai", "hashing"]
-    url: str | None = Field(None, max_length=2000, description="Base URL of the OpenAI-compatible server.")
-    model: str | None = Field(None, max_length=200, description="Model name asked of that server.")
+    url: Text | None = Field(None, max_length=2000, description="Base URL of the OpenAI-compatible server.")
+    model: Text | None = Field(None, max_length=200, description="Model name asked of that server.")
     dimension: int | None = Field(None, ge=1, le=4000, description="Length of its vectors.")
     max_tokens: int | None = Field(None, ge=16, description="Longest input of the model, in tokens.")
 
@@ -360,5 +381,5 @@ class Problem(BaseModel):
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}} for status in (404, 422, 503)
+    status: {"model": Problem, "content": {"application/problem+json": {}}} for status in (401, 403, 404, 422, 429, 503)
 }

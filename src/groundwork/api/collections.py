@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
-from groundwork.api.bodies import PROBLEMS, CollectionBody, CollectionPage, CollectionRequest
-from groundwork.api.state import PlatformDep
+from groundwork.api.bodies import PROBLEMS, CollectionBody, CollectionPage, CollectionRequest, Text
+from groundwork.api.state import ADMIN, AdminCaller, PlatformDep, SearchCaller
 
 router = APIRouter(prefix="/api/v1/collections", tags=["collections"], responses=PROBLEMS)
 
@@ -19,32 +19,33 @@ router = APIRouter(prefix="/api/v1/collections", tags=["collections"], responses
 @router.get("", response_model=CollectionPage, summary="List collections")
 async def list_collections(
     platform: PlatformDep,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before.")] = None,
+    caller: SearchCaller,
+    cursor: Annotated[Text | None, Query(description="`next_cursor` of the page before.")] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> dict[str, Any]:
     """Collections by name, a page at a time."""
-    return await platform.catalog.collections(cursor, limit)
+    return await platform.catalog.seen_by(caller).collections(cursor, limit)
 
 
-@router.post("", status_code=201, response_model=CollectionBody, summary="Make a collection")
+@router.post("", status_code=201, response_model=CollectionBody, summary="Make a collection", dependencies=[ADMIN])
 async def create(body: CollectionRequest, platform: PlatformDep) -> dict[str, Any]:
     """A new, empty collection."""
     return await platform.create_collection(body.name, body.description)
 
 
 @router.get("/{name}", response_model=CollectionBody, summary="Look at a collection")
-async def show(name: str, platform: PlatformDep) -> dict[str, Any]:
+async def show(name: Text, platform: PlatformDep, caller: SearchCaller) -> dict[str, Any]:
     """One collection."""
-    return await platform.catalog.collection(name)
+    return await platform.catalog.seen_by(caller).collection(name)
 
 
 @router.get("/{name}/export", response_class=FileResponse, summary="Export a collection as one file")
-async def export(name: str, platform: PlatformDep) -> FileResponse:
+async def export(name: Text, platform: PlatformDep, caller: SearchCaller) -> FileResponse:
     """The collection with its texts, spans, labels and vectors; `groundwork documents import` takes it in elsewhere.
 
     The file is written whole before the first byte of it is sent, so that an answer of status 200 is a whole file.
     """
-    await platform.catalog.collection(name)  # what the caller may not see it cannot take along
+    await platform.catalog.seen_by(caller).collection(name)  # what the caller may not see it cannot take along
     folder = _new_folder(platform.settings.data_dir / "scratch")
     try:
         file = folder / "collection.zip"
@@ -58,10 +59,12 @@ async def export(name: str, platform: PlatformDep) -> FileResponse:
 
 
 @router.delete("/{name}", response_model=CollectionBody, summary="Remove a collection")
-async def delete(name: str, platform: PlatformDep) -> dict[str, Any]:
+async def delete(name: Text, platform: PlatformDep, caller: AdminCaller) -> dict[str, Any]:
     """Removes a collection with all its documents; answers what it was."""
-    await platform.catalog.collection(name)  # what the caller may not see it cannot remove either
-    return await platform.delete_collection(name)
+    await platform.catalog.seen_by(caller).collection(name)  # what the caller may not see it cannot remove either
+    deleted = await platform.delete_collection(name)
+    await platform.access.record(caller.deed("collection_removed", name, documents=deleted["documents"]))
+    return deleted
 
 
 def _new_folder(scratch: Path) -> Path:

@@ -6,9 +6,10 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from groundwork import __version__
+from groundwork.api.state import ANYBODY
 from groundwork.errors import GroundworkError
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], dependencies=[ANYBODY])
 
 DEADLINE_SECONDS = 2.0
 

@@ -8,11 +8,13 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
+from groundwork.access.scope import Caller
 from groundwork.answer.ask import Event
 from groundwork.api.bodies import PROBLEMS, JobBody, JobPage
 from groundwork.api.events import event_stream
-from groundwork.api.state import PlatformDep, refuse_hidden, visible
+from groundwork.api.state import IngestCaller, PlatformDep, refuse_hidden, visible
 from groundwork.assembly import Platform
+from groundwork.errors import NotFound
 
 router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], responses=PROBLEMS)
 
@@ -24,6 +26,7 @@ _LOOK_SECONDS = 0.5
 @router.get("", response_model=JobPage, summary="List jobs")
 async def list_jobs(
     platform: PlatformDep,
+    caller: IngestCaller,
     status: Annotated[Status | None, Query(description="Only in this state.")] = None,
     kind: Annotated[str | None, Query(description="Only of this kind: sync, upload, space_build, space_drop.")] = None,
     cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before.")] = None,
@@ -31,42 +34,46 @@ async def list_jobs(
 ) -> dict[str, Any]:
     """Jobs, newest first, a page at a time."""
     jobs = await platform.jobs.page(status, kind, cursor, limit + 1)
-    known = await visible(platform)
-    shown = [job for job in jobs[:limit] if job["arguments"].get("collection") in {None, *known}]
+    known = await visible(platform, caller)
+    allowed = {*known, None} if caller.reads_everything else known
+    shown = [job for job in jobs[:limit] if job["arguments"].get("collection") in allowed]
     return {"items": shown, "next_cursor": jobs[limit - 1]["id"] if len(jobs) > limit else None}
 
 
 @router.get("/{job_id}", response_model=JobBody, summary="Look at a job")
-async def show(job_id: UUID, platform: PlatformDep) -> dict[str, Any]:
+async def show(job_id: UUID, platform: PlatformDep, caller: IngestCaller) -> dict[str, Any]:
     """One job: its state, progress, error, attempts and times."""
-    return await _seen(platform, job_id)
+    return await _seen(platform, caller, job_id)
 
 
 @router.get("/{job_id}/events", summary="Follow a job", response_class=StreamingResponse)
-async def events(job_id: UUID, platform: PlatformDep) -> StreamingResponse:
+async def events(job_id: UUID, platform: PlatformDep, caller: IngestCaller) -> StreamingResponse:
     """Server-sent events: `progress` whenever the job has changed, `done` with the whole job at its end."""
-    await _seen(platform, job_id)
+    await _seen(platform, caller, job_id)
     return event_stream(_follow(platform, job_id))
 
 
 @router.post("/{job_id}/retry", response_model=JobBody, summary="Retry a job")
-async def retry(job_id: UUID, platform: PlatformDep) -> dict[str, Any]:
+async def retry(job_id: UUID, platform: PlatformDep, caller: IngestCaller) -> dict[str, Any]:
     """Queues a failed or cancelled job again, or one that waits for its next attempt at once."""
-    await _seen(platform, job_id)
+    await _seen(platform, caller, job_id)
     return await platform.jobs.retry(job_id)
 
 
 @router.post("/{job_id}/cancel", response_model=JobBody, summary="Cancel a job")
-async def cancel(job_id: UUID, platform: PlatformDep) -> dict[str, Any]:
+async def cancel(job_id: UUID, platform: PlatformDep, caller: IngestCaller) -> dict[str, Any]:
     """Cancels a job that waits; one that runs stops within moments, keeping what it has published."""
-    await _seen(platform, job_id)
+    await _seen(platform, caller, job_id)
     return await platform.jobs.cancel(job_id)
 
 
-async def _seen(platform: Platform, job_id: UUID) -> dict[str, Any]:
+async def _seen(platform: Platform, caller: Caller, job_id: UUID) -> dict[str, Any]:
     """The job, when the caller may know of its collection. Raises NotFound."""
     job = await platform.jobs.show(job_id)
-    await refuse_hidden(platform, job["arguments"].get("collection"), "job")
+    collection = job["arguments"].get("collection")
+    if collection is None and not caller.reads_everything:  # a job of the whole installation
+        raise NotFound(f"There is no job {job_id}.")
+    await refuse_hidden(platform, caller, collection, "job")
     return job
 
 

@@ -59,6 +59,25 @@ class BodyLimit:
         await response(scope, receive, send)
 
 
+class LimitHeaders:
+    """ASGI middleware that tells on every answer what is left of the caller's limit."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, and adds what the route noted of the limit to the answer's headers."""
+
+        async def told(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                left: dict[str, str] = scope.get("state", {}).get("limit_headers", {})
+                named = [(name.lower().encode(), value.encode()) for name, value in left.items()]
+                message = {**message, "headers": [*message.get("headers", []), *named]}
+            await send(message)
+
+        await self.app(scope, receive, told if scope["type"] == "http" else send)
+
+
 _DRAINED_BYTES = 256 << 20
 _DRAINED_SECONDS = 10.0
 

@@ -1,5 +1,6 @@
 """Errors over HTTP: RFC 9457 problem documents, one table from kind to status."""
 
+import json
 from typing import Any
 
 import structlog
@@ -14,6 +15,8 @@ log = structlog.get_logger()
 
 STATUS = {
     "invalid": (422, "The request is not valid"),
+    "unauthenticated": (401, "Who asks is not known"),
+    "too_many": (429, "Too many requests"),
     "refused": (403, "Not allowed"),
     "not_found": (404, "Not found"),
     "conflict": (409, "Conflict"),
@@ -24,6 +27,7 @@ STATUS = {
     "internal": (500, "Something went wrong"),
 }
 RETRY_AFTER_SECONDS = "5"
+_NOT_TEXT = "A text holds half of a surrogate pair. Take it out and send the request again."
 
 
 def install(app: FastAPI) -> None:
@@ -31,27 +35,45 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(GroundworkError, _groundwork)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(UnicodeEncodeError, _not_text)
     app.add_exception_handler(Exception, _unforeseen)
+
+
+class _Problem(JSONResponse):
+    def render(self, content: Any) -> bytes:
+        """What the caller sent may be quoted, and need not be text."""
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def problem(status: int, title: str, detail: str, kind: str, **more: Any) -> JSONResponse:
     """A problem document."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "kind": kind, **more}
-    headers = {"Retry-After": RETRY_AFTER_SECONDS} if status == 503 else None
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    headers = {503: {"Retry-After": RETRY_AFTER_SECONDS}, 401: {"WWW-Authenticate": "Bearer"}}.get(status)
+    return _Problem(body, status, headers, media_type="application/problem+json")
 
 
 async def _groundwork(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, GroundworkError)
     status, title = STATUS[error.kind]
-    return problem(status, title, error.message, error.kind)
+    response = problem(status, title, error.message, error.kind)
+    if "retry_after" in error.details:
+        response.headers["Retry-After"] = str(error.details["retry_after"])
+    return response
 
 
 async def _validation(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = [{"at": ".".join(str(part) for part in each["loc"]), "message": each["msg"]} for each in error.errors()]
+    faults = [
+        {"at": ".".join(str(part) for part in each["loc"]), "message": each["msg"].removeprefix("Value error, ")}
+        for each in error.errors()
+    ]
     detail = "; ".join(f"{fault['at']}: {fault['message']}" for fault in faults)
     return problem(422, STATUS["invalid"][1], detail, "invalid", errors=faults)
+
+
+async def _not_text(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, UnicodeEncodeError)
+    return problem(422, STATUS["invalid"][1], _NOT_TEXT, "invalid")
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:

@@ -5,12 +5,12 @@ from typing import Any
 from fastapi import APIRouter
 
 from groundwork.api.bodies import PROBLEMS, JobBody, Problem, SpaceBody, SpacePage, SpaceRequest
-from groundwork.api.state import PlatformDep
+from groundwork.api.state import ADMIN, AdminCaller, PlatformDep
 from groundwork.spaces.registry import NewSpace
 
 _CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "content": {"application/problem+json": {}}}}
 
-router = APIRouter(prefix="/api/v1/spaces", tags=["spaces"], responses={**PROBLEMS, **_CONFLICT})
+router = APIRouter(prefix="/api/v1/spaces", tags=["spaces"], responses={**PROBLEMS, **_CONFLICT}, dependencies=[ADMIN])
 
 
 @router.get("", response_model=SpacePage, summary="List embedding spaces")
@@ -38,12 +38,16 @@ async def build(name: str, platform: PlatformDep) -> dict[str, Any]:
 
 
 @router.post("/{name}/switch", response_model=SpaceBody, summary="Search in another embedding space")
-async def switch(name: str, platform: PlatformDep) -> dict[str, Any]:
+async def switch(name: str, platform: PlatformDep, caller: AdminCaller) -> dict[str, Any]:
     """Makes a built space the live one, at once and for every process; refused while it is not complete."""
-    return await platform.spaces.switch(name)
+    switched = await platform.spaces.switch(name)
+    await platform.access.record(caller.deed("space_switched", name))
+    return switched
 
 
 @router.delete("/{name}", status_code=202, response_model=JobBody, summary="Drop an embedding space")
-async def drop(name: str, platform: PlatformDep) -> dict[str, Any]:
+async def drop(name: str, platform: PlatformDep, caller: AdminCaller) -> dict[str, Any]:
     """Queues the removal of a space with its vectors; the job. The live one is refused."""
-    return await platform.spaces.queue_drop(name)
+    job = await platform.spaces.queue_drop(name)
+    await platform.access.record(caller.deed("space_dropped", name))
+    return job

@@ -6,7 +6,7 @@ import typer
 
 from groundwork.cli.options import AsJson, Collections, MediaTypes, Since, Sources, Tags, Until
 from groundwork.cli.output import put_json, say
-from groundwork.cli.run import with_platform
+from groundwork.cli.run import caller, with_platform
 
 if TYPE_CHECKING:
     from groundwork.assembly import Platform
@@ -25,7 +25,6 @@ def ask(
     """Answer a question from the documents, with citations."""
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        from groundwork.access.scope import OPERATOR  # start-up time
         from groundwork.assembly import Request  # start-up time
 
         await platform.ready()
@@ -37,11 +36,11 @@ def ask(
             tags=tag,
             since=since,
             until=until,
-            caller=OPERATOR,
+            caller=await caller(platform),
         )
         return (await platform.ask(wanted)).body()
 
-    body = with_platform(work)
+    body = with_platform(work, scope="ask")
     if as_json:
         put_json(body)
     else:

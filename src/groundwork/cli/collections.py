@@ -6,7 +6,7 @@ import typer
 
 from groundwork.cli.options import AsJson, Limit, Yes, confirm
 from groundwork.cli.output import counted, put_json, say, table
-from groundwork.cli.run import with_platform
+from groundwork.cli.run import audited, caller, with_platform
 from groundwork.errors import Invalid
 
 if TYPE_CHECKING:
@@ -27,11 +27,9 @@ def list_collections(
     """List collections."""
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        from groundwork.access.scope import OPERATOR  # start-up time
+        return await platform.catalog.seen_by(await caller(platform)).collections(cursor, limit)
 
-        return await platform.catalog.seen_by(OPERATOR).collections(cursor, limit)
-
-    page = with_platform(work)
+    page = with_platform(work, scope="search")
     if as_json:
         put_json(page)
     else:
@@ -43,11 +41,9 @@ def show(name: Name, as_json: AsJson = False) -> None:
     """Look at one collection."""
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        from groundwork.access.scope import OPERATOR  # start-up time
+        return await platform.catalog.seen_by(await caller(platform)).collection(name)
 
-        return await platform.catalog.seen_by(OPERATOR).collection(name)
-
-    _print(with_platform(work), as_json)
+    _print(with_platform(work, scope="search"), as_json)
 
 
 @app.command()
@@ -70,7 +66,9 @@ def delete(name: Name, yes: Yes = False, as_json: AsJson = False) -> None:
     confirm(f"Remove collection {name} and every document in it?", yes)
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        return await platform.delete_collection(name)
+        gone = await platform.delete_collection(name)
+        await audited(platform, "collection_removed", name, documents=gone["documents"])
+        return gone
 
     body = with_platform(work)
     if as_json:
@@ -105,7 +103,9 @@ def access(
             raise Invalid("Say --everyone, or --nobody, or name roles and users; not several of these.")
         if everyone or role or user or nobody:
             chosen = Readers(everyone, tuple(role or ()), tuple(user or ()))
-            return (await set_readers(platform.database, name, chosen)).body()
+            body = (await set_readers(platform.database, name, chosen)).body()
+            await audited(platform, "readers_changed", name, **body)
+            return body
         return (await readers(platform.database, name)).body()
 
     body = with_platform(work)

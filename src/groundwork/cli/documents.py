@@ -1,5 +1,6 @@
 """`groundwork documents`."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -8,12 +9,21 @@ import typer
 from groundwork.cli.options import AsJson, Limit, Tags, Yes, confirm
 from groundwork.cli.output import counted, put_json, say, table
 from groundwork.cli.progress import progress
-from groundwork.cli.run import with_platform
+from groundwork.cli.run import audited, caller, with_platform
 
 if TYPE_CHECKING:
     from groundwork.assembly import Platform
 
 app = typer.Typer(help="List, label, remove, export and import documents.", no_args_is_help=True, rich_markup_mode=None)
+
+
+class DocumentStatus(StrEnum):
+    """How far a document has come."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+
 
 Id = Annotated[str, typer.Argument(help="The document's id.", show_default=False)]
 
@@ -21,7 +31,7 @@ Id = Annotated[str, typer.Argument(help="The document's id.", show_default=False
 @app.command("list")
 def list_documents(
     collection: Annotated[str | None, typer.Option("--collection", "-c", help="Only of this collection.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only in this state: pending, ready or failed.")] = None,
+    status: Annotated[DocumentStatus | None, typer.Option(help="Only in this state.")] = None,
     cursor: Annotated[str | None, typer.Option(help="`next_cursor` of the page before.")] = None,
     limit: Limit = 100,
     tag: Tags = None,
@@ -30,11 +40,11 @@ def list_documents(
     """List documents."""
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        from groundwork.access.scope import OPERATOR  # start-up time
+        return await platform.catalog.seen_by(await caller(platform)).documents(
+            collection, status and status.value, cursor, limit, tag
+        )
 
-        return await platform.catalog.seen_by(OPERATOR).documents(collection, status, cursor, limit, tag)
-
-    page = with_platform(work)
+    page = with_platform(work, scope="search")
     if as_json:
         put_json(page)
         return
@@ -49,12 +59,10 @@ def show(document_id: Id, as_json: AsJson = False) -> None:
     """Look at one document and its versions."""
 
     async def work(platform: "Platform") -> tuple[dict[str, Any], dict[str, Any]]:
-        from groundwork.access.scope import OPERATOR  # start-up time
-
-        catalog = platform.catalog.seen_by(OPERATOR)
+        catalog = platform.catalog.seen_by(await caller(platform))
         return await catalog.document(document_id), await catalog.versions(document_id)
 
-    body, kept = with_platform(work)
+    body, kept = with_platform(work, scope="search")
     if as_json:
         put_json(body)
         return
@@ -68,11 +76,9 @@ def versions(document_id: Id, as_json: AsJson = False) -> None:
     """List the versions of a document that are kept, newest first; citations name them."""
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        from groundwork.access.scope import OPERATOR  # start-up time
+        return await platform.catalog.seen_by(await caller(platform)).versions(document_id)
 
-        return await platform.catalog.seen_by(OPERATOR).versions(document_id)
-
-    kept = with_platform(work)
+    kept = with_platform(work, scope="search")
     if as_json:
         put_json(kept)
         return
@@ -118,11 +124,9 @@ def text(
     """Print the stored text of a document, whole or a span of it."""
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        from groundwork.access.scope import OPERATOR  # start-up time
+        return await platform.catalog.seen_by(await caller(platform)).text(document_id, version, start, end)
 
-        return await platform.catalog.seen_by(OPERATOR).text(document_id, version, start, end)
-
-    body = with_platform(work)
+    body = with_platform(work, scope="search")
     if as_json:
         put_json(body)
     else:
@@ -135,7 +139,9 @@ def delete(document_id: Id, yes: Yes = False, as_json: AsJson = False) -> None:
     confirm(f"Remove document {document_id} and all its versions?", yes)
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        return await platform.delete_document(document_id)
+        gone = await platform.delete_document(document_id)
+        await audited(platform, "document_removed", gone["uri"], collection=gone["collection"])
+        return gone
 
     body = with_platform(work)
     if as_json:

@@ -1,12 +1,15 @@
 """The `groundwork` command."""
 
 import sys
+from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
 from groundwork import __version__
 from groundwork.cli import (
     ask,
+    audit,
     check,
     collections,
     documents,
@@ -14,16 +17,21 @@ from groundwork.cli import (
     health,
     ingest,
     jobs,
+    keys,
+    maintenance,
     rebuild,
+    run,
     search,
+    secrets,
     serve,
     settings,
     sources,
     spaces,
+    users,
 )
 from groundwork.cli.options import AsJson
-from groundwork.cli.output import fail, put_json, say
-from groundwork.errors import GroundworkError
+from groundwork.cli.output import fail, fail_unforeseen, finish, put_json, say
+from groundwork.errors import GroundworkError, Invalid
 
 app = typer.Typer(
     name="groundwork",
@@ -42,6 +50,11 @@ app.add_typer(documents.app, name="documents")
 app.add_typer(collections.app, name="collections")
 app.add_typer(sources.app, name="sources")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
+app.add_typer(secrets.app, name="secrets")
+app.add_typer(audit.app, name="audit")
+app.add_typer(maintenance.app, name="maintenance")
 app.command("check")(check.check)
 app.add_typer(spaces.app, name="spaces")
 app.command("rebuild")(rebuild.rebuild)
@@ -49,6 +62,17 @@ app.command("eval")(evaluate.evaluate)
 app.command("serve")(serve.serve)
 app.command("health")(health.health)
 app.command("settings")(settings.settings)
+
+
+@app.callback()
+def everywhere(
+    acting_as: Annotated[
+        str | None,
+        typer.Option("--as", metavar="USER", help="Have the rights of this user instead of the operator's."),
+    ] = None,
+) -> None:
+    """Options of every command."""
+    run.act_as(acting_as)
 
 
 @app.command()
@@ -61,10 +85,24 @@ def version(as_json: AsJson = False) -> None:
 
 
 def main() -> None:
-    """Runs the command line."""
+    """Runs the command line. Whatever happens, it ends with an exit code and at most one line about what went wrong."""
     try:
-        app()
+        _check_arguments(sys.argv[1:])
+        try:
+            app()
+        finally:
+            finish()
     except GroundworkError as error:
         fail(error)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:  # the last handler: a traceback says nothing to who typed the command
+        fail_unforeseen(error)
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Raises Invalid for bytes that are no text: nothing could store or print them."""
+    for argument in arguments:
+        if any("\udc80" <= character <= "\udcff" for character in argument):
+            shown = argument.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            raise Invalid(f"The argument '{shown}' is not UTF-8. Rename the file, or type it in UTF-8.")

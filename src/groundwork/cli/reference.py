@@ -95,6 +95,7 @@ _WORDS = {
     bool: "`true` or `false`",
     Path: "path",
     SecretStr: "secret",
+    list[str]: "list of texts, as JSON",
     dict[str, SecretStr]: "secrets by name, as JSON",
 }
 _BOUNDS = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}

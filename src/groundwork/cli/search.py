@@ -6,7 +6,7 @@ import typer
 
 from groundwork.cli.options import AsJson, Collections, Limit, MediaTypes, SearchMode, Since, Sources, Tags, Until
 from groundwork.cli.output import put_json, say
-from groundwork.cli.run import with_platform
+from groundwork.cli.run import caller, with_platform
 
 if TYPE_CHECKING:
     from groundwork.assembly import Platform
@@ -27,14 +27,14 @@ def search(
     """Find passages."""
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        from groundwork.access.scope import OPERATOR  # start-up time
         from groundwork.assembly import Request  # start-up time
 
         await platform.ready()
-        wanted = Request(query, limit, mode.value, collection, source, media_type, tag, since, until, caller=OPERATOR)
+        who = await caller(platform)
+        wanted = Request(query, limit, mode.value, collection, source, media_type, tag, since, until, caller=who)
         return (await platform.search(wanted)).body()
 
-    body = with_platform(work)
+    body = with_platform(work, scope="search")
     if as_json:
         put_json(body)
     elif not body["passages"]:

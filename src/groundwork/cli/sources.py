@@ -9,7 +9,7 @@ from groundwork.cli.ingest import tell
 from groundwork.cli.options import AsJson, Limit, Yes, confirm
 from groundwork.cli.output import put_json, say, table
 from groundwork.cli.progress import progress
-from groundwork.cli.run import with_platform
+from groundwork.cli.run import audited, with_platform
 
 if TYPE_CHECKING:
     from groundwork.assembly import Platform
@@ -149,7 +149,9 @@ def remove(name: Name, collection: Collection = None, yes: Yes = False, as_json:
     confirm(f"Remove source {name} and all its documents?", yes)
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        return await platform.remove_source(name, collection)
+        gone = await platform.remove_source(name, collection)
+        await audited(platform, "source_removed", gone["name"], documents=gone["documents"])
+        return gone
 
     body = with_platform(work)
     if as_json:

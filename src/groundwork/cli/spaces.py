@@ -11,7 +11,7 @@ from groundwork.cli.foreground import run_here
 from groundwork.cli.options import AsJson, SearchMode, Yes, confirm
 from groundwork.cli.output import put_json, say, table
 from groundwork.cli.progress import progress
-from groundwork.cli.run import with_platform
+from groundwork.cli.run import audited, with_platform
 
 if TYPE_CHECKING:
     from groundwork.assembly import Platform
@@ -143,7 +143,9 @@ def switch(name: Name, as_json: AsJson = False) -> None:
     """Make a built space the one that searches use, in every running process; the same command switches back."""
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        return await platform.spaces.switch(name)
+        switched = await platform.spaces.switch(name)
+        await audited(platform, "space_switched", name)
+        return switched
 
     body = with_platform(work)
     if as_json:

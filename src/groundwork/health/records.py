@@ -59,7 +59,9 @@ WHERE d.status = 'pending' AND d.updated_at < now() - interval '1 minute' AND NO
 async def offending(database: Database, name: str, limit: int) -> tuple[int, list[str]]:
     """How much breaks a truth, and the first of it in words."""
     rows = await database.fetch(
-        "SELECT id, what, count(*) OVER () FROM (" + OFFENDING[name] + ") AS offending ORDER BY id LIMIT %s", (limit,)
+        "SELECT id, what, count(*) OVER () FROM (" + OFFENDING[name] + ") AS offending ORDER BY id LIMIT %s",
+        (limit,),
+        patient=True,
     )
     return (rows[0][2] if rows else 0), [f"{what} ({key})" if what else key for key, what, _ in rows]
 
@@ -68,7 +70,9 @@ async def offending_documents(database: Database, names: Sequence[str]) -> set[U
     """The documents of what breaks those truths."""
     found: set[UUID] = set()
     for name in names:
-        rows = await database.fetch("SELECT DISTINCT document_id FROM (" + OFFENDING[name] + ") AS offending")
+        rows = await database.fetch(
+            "SELECT DISTINCT document_id FROM (" + OFFENDING[name] + ") AS offending", patient=True
+        )
         found.update(row[0] for row in rows)
     return found
 
@@ -85,7 +89,9 @@ async def sound(database: Database, documents: Sequence[UUID]) -> list[UUID]:
 
 async def uploads_nobody_takes(database: Database) -> list[UUID]:
     """Uploads that wait and have no job."""
-    rows = await database.fetch("SELECT document_id FROM (" + OFFENDING["uploads_nobody_takes"] + ") AS offending")
+    rows = await database.fetch(
+        "SELECT document_id FROM (" + OFFENDING["uploads_nobody_takes"] + ") AS offending", patient=True
+    )
     return [row[0] for row in rows]
 
 
@@ -195,7 +201,8 @@ async def to_read_again(database: Database) -> list[tuple[UUID, UUID | None, boo
         "SELECT d.id, d.source_id, starts_with(d.uri, 'upload:') FROM documents d "
         "LEFT JOIN document_versions v ON v.id = d.live_version WHERE d.status <> 'pending' "
         "AND (sha256(convert_to(v.text, 'UTF8')) <> v.sha256 "
-        "OR (d.live_version IS NULL AND d.error LIKE 'Its text was lost.%%'))"
+        "OR (d.live_version IS NULL AND d.error LIKE 'Its text was lost.%%'))",
+        patient=True,
     )
     return [(row[0], row[1], row[2]) for row in rows]
 

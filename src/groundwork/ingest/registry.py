@@ -12,6 +12,7 @@ from croniter import croniter
 from groundwork.clock import utc_now
 from groundwork.errors import Conflict, Invalid, NotFound
 from groundwork.ingest import records, sync
+from groundwork.ingest.names import check_collection_name, check_source_name
 from groundwork.ingest.pipeline import Pipeline
 from groundwork.ingest.records import Destination
 from groundwork.ingest.sources import open_source, parse_location
@@ -47,8 +48,13 @@ class Sources:
     async def add(self, new: NewSource) -> dict[str, Any]:
         """Adds a source; nothing is fetched yet.
 
-        Raises Invalid for a location, option or schedule that makes no sense, Conflict when the name is taken.
+        Raises Invalid for a name, location, option or schedule that makes no sense, Conflict when the name is taken.
         """
+        check_source_name(new.name)
+        return await self._add(new)
+
+    async def _add(self, new: NewSource) -> dict[str, Any]:
+        check_collection_name(new.collection)
         kind, config = parse_location(new.location, dict(new.options or {}))
         due = next_due(new.schedule) if new.schedule is not None else None
         async with self._database.transaction() as connection:
@@ -60,10 +66,10 @@ class Sources:
         return body(await self._by_id(source_id))
 
     async def ensure(self, location: str, collection: str) -> SourceRow:
-        """The source of a collection named by its location, added when there is none. Raises Invalid."""
+        """The source of a collection that is called what its location is, added when there is none. Raises Invalid."""
         found = await source_records.find(self._database, location, collection)
         if not found:
-            await self.add(NewSource(location, location, collection))
+            await self._add(NewSource(location, location, collection))
             found = await source_records.find(self._database, location, collection)
         return found[0]
 

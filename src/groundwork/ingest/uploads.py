@@ -1,13 +1,15 @@
 """Uploads: the original is kept by its hash, the document noted as pending and a job queued, before anyone is answered."""
 
+import asyncio
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 from uuid import UUID, uuid4
 
-from groundwork.errors import Invalid, NotFound
+from groundwork.errors import Invalid, NotFound, Unavailable
 from groundwork.ingest import records
 from groundwork.ingest.items import Item, Known
 from groundwork.ingest.pipeline import Pipeline
@@ -26,14 +28,20 @@ class Originals:
     folder: Path
 
     def put(self, content: bytes) -> bytes:
-        """Keeps `content`; its hash."""
+        """Keeps `content`, so that a power cut does not take it; its hash.
+
+        It takes as long as the disk does. Raises Unavailable when the disk does not take it.
+        """
         digest = hashlib.sha256(content).digest()
         path = self._path(digest)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{uuid4().hex}")
-            draft.write_bytes(content)
-            draft.replace(path)
+        try:
+            if not path.exists():
+                _write(path, content)
+        except OSError as error:
+            raise Unavailable(
+                f"The upload could not be kept in {self.folder}: {error.strerror or error}. Make room or see to the disk, "
+                "then send it again."
+            ) from error
         return digest
 
     def get(self, digest: bytes) -> bytes:
@@ -53,6 +61,30 @@ class Originals:
         return self.folder / name[:2] / name
 
 
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{uuid4().hex}")
+    try:
+        with draft.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    for folder in path.parents[:3]:  # up to the data directory: each may be new
+        _sync_folder(folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @dataclass(frozen=True)
 class Uploads:
     """Takes uploads in."""
@@ -69,10 +101,12 @@ class Uploads:
         name = PurePath(filename.replace("\\", "/")).name.replace("\0", "").strip()
         if not name:
             raise Invalid("The upload has no file name. Send one; it becomes the document's address.")
-        digest = self.originals.put(content)
+        digest = await asyncio.to_thread(self.originals.put, content)
         async with self.database.transaction() as connection:
             await records.lock_original(connection, digest)
-            self.originals.put(content)  # nearly always there already; nobody drops it from here on
+            await asyncio.to_thread(
+                self.originals.put, content
+            )  # nearly always there already; nobody drops it from here on
             collection_id = await records.ensure_collection(connection, collection)
             former = await records.content_hash_at(connection, collection_id, _SCHEME + name)
             document_id = await records.note_pending(connection, collection_id, _SCHEME + name, name, digest)

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from groundwork.access.scope import OPERATOR, Caller, readable
 from groundwork.candidates import Filters
-from groundwork.errors import Invalid, NotFound
+from groundwork.errors import Invalid, NotFound, Refused
 from groundwork.retrieve import records
 from groundwork.store.database import Database
 
@@ -43,7 +43,12 @@ async def resolve(
 
 
 async def refuse_hidden(database: Database, caller: Caller, collection: str) -> None:
-    """Raises NotFound when the collection exists and `caller` may not read it; one that does not may be made."""
+    """Raises NotFound when the collection exists and `caller` may not read it; one that does not may be made.
+
+    Raises Refused for one outside those that a key reaches.
+    """
+    if caller.only is not None and collection not in caller.only:
+        raise Refused(f"This key reaches only {', '.join(caller.only)}.")
     if collection in await readable(database, OPERATOR):
         await readable(database, caller, [collection])
 

@@ -78,8 +78,8 @@ async def every(database: Database) -> list[SpaceRow]:
 
 async def counts(database: Database) -> tuple[int, dict[int, int]]:
     """How many passages there are, and how many of them have a vector, by space."""
-    passages = await database.fetch_one("SELECT count(*) FROM chunks")
-    vectors = await database.fetch("SELECT space_id, count(*) FROM chunk_embeddings GROUP BY space_id")
+    passages = await database.fetch_one("SELECT count(*) FROM chunks", patient=True)
+    vectors = await database.fetch("SELECT space_id, count(*) FROM chunk_embeddings GROUP BY space_id", patient=True)
     return (passages[0] if passages else 0), dict(vectors)
 
 
@@ -178,6 +178,7 @@ async def count_lacking(database: Database, space: int, most: int) -> int:
         "SELECT count(*) FROM (SELECT FROM chunks c WHERE NOT EXISTS "
         "(SELECT FROM chunk_embeddings e WHERE e.chunk_id = c.id AND e.space_id = %s) LIMIT %s) AS sample",
         (space, most),
+        patient=True,
     )
     return row[0] if row else 0
 

@@ -1,0 +1,89 @@
+"""Rate limits per caller and kind of request, counted in Redis for all processes, or in memory for one."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import structlog
+
+from groundwork.settings import LimitSettings
+
+if TYPE_CHECKING:
+    from limits.aio.storage import Storage
+    from limits.aio.strategies import MovingWindowRateLimiter
+
+log = structlog.get_logger()
+
+_REDIS_SECONDS = 0.25
+_REDIS_AGAIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What is left of a limit."""
+
+    limit: int
+    remaining: int
+    reset_seconds: int
+    """Until the window has passed."""
+    admitted: bool
+
+    def headers(self) -> dict[str, str]:
+        """As every answer shows it."""
+        return {
+            "X-RateLimit-Limit": str(self.limit),
+            "X-RateLimit-Remaining": str(self.remaining),
+            "X-RateLimit-Reset": str(self.reset_seconds),
+        }
+
+
+class Limiter:
+    """Counts requests over a minute that slides."""
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self._settings = settings
+        self._redis_down_until = 0.0
+
+    async def hit(self, kind: str, caller: str) -> Allowance | None:
+        """Counts a request; None where there is no limit. A Redis that fails costs nobody anything."""
+        most = getattr(self._settings, f"{kind}_per_minute", 0)
+        if not most:
+            return None
+        if self._settings.redis_url is not None and time.monotonic() >= self._redis_down_until:
+            try:
+                async with asyncio.timeout(_REDIS_SECONDS):
+                    return await _hit(self._in_redis, most, kind, caller)
+            except Exception as error:  # whatever it raises: limits must not take the service down
+                self._redis_down_until = time.monotonic() + _REDIS_AGAIN_SECONDS
+                log.warning("FALLBACK ACTIVATED: limits are counted in memory", reason=type(error).__name__)
+        return await _hit(self._in_memory, most, kind, caller)
+
+    @cached_property
+    def _in_memory(self) -> "MovingWindowRateLimiter":
+        from limits.aio.storage import MemoryStorage  # start-up time
+
+        return _strategy(MemoryStorage())
+
+    @cached_property
+    def _in_redis(self) -> "MovingWindowRateLimiter":
+        from limits.aio.storage import RedisStorage  # start-up time
+
+        assert self._settings.redis_url is not None
+        return _strategy(RedisStorage(f"async+{self._settings.redis_url.get_secret_value()}", implementation="redispy"))
+
+
+def _strategy(storage: "Storage") -> "MovingWindowRateLimiter":
+    from limits.aio.strategies import MovingWindowRateLimiter  # start-up time
+
+    return MovingWindowRateLimiter(storage)
+
+
+async def _hit(strategy: "MovingWindowRateLimiter", most: int, kind: str, caller: str) -> Allowance:
+    from limits import RateLimitItemPerMinute  # start-up time
+
+    item = RateLimitItemPerMinute(most)
+    admitted = await strategy.hit(item, kind, caller)
+    seen = await strategy.get_window_stats(item, kind, caller)
+    return Allowance(most, max(seen.remaining, 0), max(1, round(seen.reset_time - time.time())), admitted)

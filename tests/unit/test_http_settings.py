@@ -1,0 +1,52 @@
+"""Settings of the service that would open it wider than meant, or make no sense, are refused with what to write instead."""
+
+import json
+
+import pytest
+
+from groundwork.errors import Invalid
+from groundwork.settings import load_settings
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "says"),
+    [
+        ("CORS_ORIGINS", ["*"], "any web page"),
+        ("CORS_ORIGINS", ["https://*.example.org"], "any web page"),
+        ("CORS_ORIGINS", ["https://app.example.org/"], "without a path or a slash"),
+        ("CORS_ORIGINS", ["app.example.org"], "not an origin"),
+        ("CORS_ORIGINS", ["null"], "not an origin"),
+        ("ALLOWED_HOSTS", ["https://docs.example.org"], "not a host name"),
+        ("ALLOWED_HOSTS", ["docs.example.org:8000"], "not a host name"),
+        ("ALLOWED_HOSTS", ["*"], "not a host name"),
+        ("TRUSTED_PROXIES", ["10.0.0.1/8"], "has host bits set"),
+        ("TRUSTED_PROXIES", ["proxy.example.org"], "10.0.0.0/8"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, values: list[str], says: str
+) -> None:
+    monkeypatch.setenv(f"GROUNDWORK_HTTP__{name}", json.dumps(values))
+    with pytest.raises(Invalid) as raised:
+        load_settings()
+    assert f"GROUNDWORK_HTTP__{name}" in raised.value.message
+    assert says in raised.value.message
+
+
+def test_settings_that_make_sense_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {
+        "CORS_ORIGINS": ["https://app.example.org", "http://localhost:5173", "http://[::1]:5173"],
+        "ALLOWED_HOSTS": ["docs.example.org", "[fd00::1]", "10.1.2.3"],
+        "TRUSTED_PROXIES": ["10.0.0.0/8", "fd00::/8", "192.0.2.1"],
+    }
+    for name, values in given.items():
+        monkeypatch.setenv(f"GROUNDWORK_HTTP__{name}", json.dumps(values))
+    http = load_settings().http
+    assert [http.cors_origins, http.allowed_hosts, http.trusted_proxies] == list(given.values())
+
+
+@pytest.mark.parametrize(("given", "missing"), [("TLS_KEY", "TLS_CERTIFICATE"), ("TLS_CERTIFICATE", "TLS_KEY")])
+def test_a_certificate_and_its_key_belong_together(monkeypatch: pytest.MonkeyPatch, given: str, missing: str) -> None:
+    monkeypatch.setenv(f"GROUNDWORK_HTTP__{given}", "/etc/groundwork.pem")
+    with pytest.raises(Invalid, match=f"GROUNDWORK_HTTP__{missing}"):
+        load_settings()
