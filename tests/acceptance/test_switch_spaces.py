@@ -84,7 +84,8 @@ def _searching(services: list[Service]) -> Generator[dict[str, int]]:
 
 @pytest.mark.usefixtures("server")
 def test_no_search_fails_while_the_model_is_changed_and_changed_back(data_dir: Path, library: Path) -> None:
-    with service(data_dir) as one, service(data_dir) as two:
+    unlimited = {"LIMITS__SEARCH_PER_MINUTE": "0"}
+    with service(data_dir, **unlimited) as one, service(data_dir, **unlimited) as two:
         command_json(data_dir, "ingest", str(library))
         before = _scores(one)
         with _searching([one, two]) as counts:

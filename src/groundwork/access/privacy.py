@@ -5,8 +5,9 @@ from typing import Any
 from groundwork.access.audit import log
 from groundwork.access.credentials import records as credentials
 from groundwork.access.credentials.keys import body as key_body
+from groundwork.access.names import plain_name
 from groundwork.access.people import records
-from groundwork.access.people.users import body, plain_name
+from groundwork.access.people.users import body
 from groundwork.access.scope import Caller
 from groundwork.errors import NotFound
 from groundwork.store.database import Database

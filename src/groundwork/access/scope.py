@@ -7,6 +7,7 @@ from uuid import UUID
 
 from groundwork.access import records
 from groundwork.access.audit.log import Deed
+from groundwork.access.names import plain_name
 from groundwork.errors import Invalid, NotFound
 from groundwork.store.database import Database
 
@@ -115,7 +116,10 @@ async def set_readers(database: Database, collection: str, chosen: Readers) -> R
     """Changes who may read a collection; holds for the next search. Raises NotFound, Invalid."""
     if chosen.everyone and (chosen.roles or chosen.users):
         raise Invalid("A collection is readable by everyone, or by the roles and users you name; not both.")
+    if unknown := sorted(set(chosen.roles) - set(OF_ROLE)):
+        raise Invalid(f"There is no role {unknown[0]!r}; the roles are {', '.join(OF_ROLE)}.")
     await readers(database, collection)
+    users = [plain_name(each) for each in chosen.users]
     async with database.transaction() as connection:
-        await records.set_readers(connection, collection, chosen.everyone, chosen.roles, chosen.users)
+        await records.set_readers(connection, collection, chosen.everyone, chosen.roles, users)
     return await readers(database, collection)

@@ -7,11 +7,25 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
+from groundwork.access.people.users import Role
+from groundwork.access.scope import Readers, readers, set_readers
 from groundwork.api.bodies import PROBLEMS, CollectionBody, CollectionPage, CollectionRequest, Text
 from groundwork.api.state import ADMIN, AdminCaller, PlatformDep, SearchCaller
+
+
+class ReadersBody(BaseModel):
+    """Who may read a collection: everyone, or those named; with neither, nobody but administrators."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    everyone: bool
+    roles: list[Role] = []
+    users: list[Text] = []
+
 
 router = APIRouter(prefix="/api/v1/collections", tags=["collections"], responses=PROBLEMS)
 
@@ -56,6 +70,23 @@ async def export(name: Text, platform: PlatformDep, caller: SearchCaller) -> Fil
     named = {"Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}.zip"}
     clean_up = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
     return FileResponse(file, media_type="application/zip", headers=named, background=clean_up)
+
+
+@router.get("/{name}/readers", response_model=ReadersBody, summary="Who may read a collection", dependencies=[ADMIN])
+async def show_readers(name: Text, platform: PlatformDep) -> dict[str, object]:
+    """Everyone, or the roles and users named. Administrators may read everything."""
+    return (await readers(platform.database, name)).body()
+
+
+@router.put("/{name}/readers", response_model=ReadersBody, summary="Say who may read a collection")
+async def change_readers(
+    name: Text, body: ReadersBody, platform: PlatformDep, caller: AdminCaller
+) -> dict[str, object]:
+    """Everyone, or the roles and users named, or nobody; holds from the next search on."""
+    chosen = Readers(body.everyone, tuple(body.roles), tuple(body.users))
+    changed = (await set_readers(platform.database, name, chosen)).body()
+    await platform.access.record(caller.deed("readers_changed", name, **changed))
+    return changed
 
 
 @router.delete("/{name}", response_model=CollectionBody, summary="Remove a collection")

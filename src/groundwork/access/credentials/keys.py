@@ -10,7 +10,8 @@ from uuid import UUID
 
 from groundwork.access.audit.log import note
 from groundwork.access.credentials import records
-from groundwork.access.people.users import People, plain_name
+from groundwork.access.names import plain_name
+from groundwork.access.people.users import People
 from groundwork.access.scope import OF_ROLE, SCOPES, Caller, readable
 from groundwork.clock import new_id, utc_now
 from groundwork.errors import Conflict, Invalid, NotFound

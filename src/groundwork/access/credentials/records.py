@@ -58,7 +58,7 @@ async def revoke_key(connection: AsyncConnection, key_id: UUID) -> None:
 
 
 async def holder_of_key(database: Database, digest: bytes) -> Row | None:
-    """Id, name and prefix of a key that holds, its scopes and collections, its owner's name and role, whether its use is to be noted."""
+    """Of a key that holds: id, name, prefix, scopes, collections, its owner's name and role, whether its use is to be noted."""
     return await database.fetch_one(
         "SELECT k.id, k.name, k.prefix, k.scopes, k.collections, u.name, u.role, "
         "k.last_used_at IS NULL OR k.last_used_at < now() - interval '1 minute' "

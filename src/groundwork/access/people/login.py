@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from groundwork.access.audit.log import note
+from groundwork.access.names import plain_name
 from groundwork.access.people import records
 from groundwork.access.people.passwords import Passwords
-from groundwork.access.people.users import plain_name
 from groundwork.access.scope import Caller
 from groundwork.errors import Invalid, TooMany, Unauthenticated
 from groundwork.store.database import Database

@@ -1,30 +1,20 @@
 """Accounts: added, changed and removed, every change noted in the audit log in the same transaction."""
 
-import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from psycopg import AsyncConnection
 
 from groundwork.access.audit.log import note
+from groundwork.access.names import plain_name
 from groundwork.access.people import records
 from groundwork.access.people.passwords import Passwords, check_strength, new_password
 from groundwork.access.scope import Caller
 from groundwork.clock import new_id
-from groundwork.errors import Conflict, Invalid, NotFound
+from groundwork.errors import Conflict, NotFound
 from groundwork.store.database import Database, Row
 
 Role = Literal["admin", "reviewer", "member"]
-_NAME = re.compile(r"[^\s\x00-\x1f\x7f/:]{1,100}")
-
-
-def plain_name(text: str) -> str:
-    """A user's name as it is kept: compatibility forms and case folded. Raises Invalid for what is no name."""
-    name = unicodedata.normalize("NFKC", text).casefold().strip()
-    if not _NAME.fullmatch(name) or any(unicodedata.category(each) in {"Cc", "Cs", "Cf"} for each in name):
-        raise Invalid("A user's name has 1 to 100 characters, no space, slash or colon: 'ada' or 'ada@example.org'.")
-    return name
 
 
 @dataclass(frozen=True)
