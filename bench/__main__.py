@@ -126,6 +126,7 @@ async def _search(settings: Settings, corpus: Corpus, running: service.Service, 
             once = await asyncio.to_thread(load.run, running.port, running.key, [f"{each} " * 1 for each in block], 1)
             latencies += once.latencies_ms
             seconds += once.seconds
+        gate = await parts.gate_ms(platform, running.key)
     one = load.Load(latencies, seconds)
     _tell("eight clients")
     eight = load.run(running.port, running.key, [f"{each} again" for each in questions], 8)
@@ -133,6 +134,7 @@ async def _search(settings: Settings, corpus: Corpus, running: service.Service, 
     return {
         **{f"raw_{part}_ms": round(value, 3) for part, value in p50.items()},
         "raw_sum_ms": round(sum(p50.values()), 3),
+        "gate_p50_ms": round(gate, 3),
         "search_p50_ms": round(one.p50, 3),
         "search_p95_ms": round(one.p95, 3),
         "search_ratio": round(one.p50 / sum(p50.values()), 3),

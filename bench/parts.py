@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from groundwork.access.gate import demand
 from groundwork.access.scope import ANYONE
 from groundwork.assembly import Platform
 from groundwork.candidates import Filters
@@ -26,6 +27,20 @@ class Parts:
     def p50(self) -> dict[str, float]:
         """The median of each part."""
         return {part: percentile(values, 0.5) for part, values in self.ms.items()}
+
+
+async def gate_ms(platform: Platform, key: str, requests: int = 300) -> float:
+    """What identity costs a search, at the median, in milliseconds: who asks, whether they may, what is left to them."""
+    access = platform.access
+    latencies: list[float] = []
+    for _ in range(requests):
+        began = time.perf_counter()
+        await access.maintenance.is_on()
+        caller = await access.gate.identify(key, None, "192.0.2.1")
+        await access.limiter.hit("search", caller.name)
+        demand(caller, "search")
+        latencies.append((time.perf_counter() - began) * 1000)
+    return sorted(latencies)[len(latencies) // 2]
 
 
 async def filters(platform: Platform) -> Filters:

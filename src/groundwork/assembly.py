@@ -296,6 +296,7 @@ class Platform:
             self.searcher.close()
         if "pipeline" in self.__dict__:
             await asyncio.to_thread(self.pipeline.preparer.extractor.close)
+        await self.access.close()
         await self.active.close()
         await self.lexical.close()
 

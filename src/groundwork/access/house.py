@@ -12,6 +12,7 @@ from groundwork.access.maintenance import Maintenance
 from groundwork.access.people.login import Login
 from groundwork.access.people.passwords import Passwords
 from groundwork.access.people.users import People
+from groundwork.access.report.report import SecurityReport
 from groundwork.access.scope import SCOPES, Caller
 from groundwork.settings import Settings
 from groundwork.store.database import Database
@@ -41,6 +42,7 @@ class Access:
         self.gate = Gate(database, self.tokens, self.people)
         self.limiter = Limiter(settings.limits)
         self.maintenance = Maintenance(database)
+        self.report = SecurityReport(database, settings)
 
     async def welcome(self) -> Welcome | None:
         """The first admin and a first key of an installation that has nobody; None when there is somebody."""
@@ -50,6 +52,10 @@ class Access:
             return None
         key = await self.keys.create(NewKey("first", SCOPES, _FIRST), by)
         return Welcome(_FIRST, password, key["key"])
+
+    async def close(self) -> None:
+        """Gives back what is held outside the database."""
+        await self.limiter.close()
 
     async def record(self, deed: Deed) -> None:
         """Notes in the audit log what a caller did."""

@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-_REDIS_SECONDS = 0.25
+_REDIS_SECONDS = 0.5
 _REDIS_AGAIN_SECONDS = 5.0
 
 
@@ -53,8 +53,9 @@ class Limiter:
             return None
         if self._settings.redis_url is not None and time.monotonic() >= self._redis_down_until:
             try:
+                shared = self._in_redis
                 async with asyncio.timeout(_REDIS_SECONDS):
-                    return await _hit(self._in_redis, most, kind, caller)
+                    return await _hit(shared, most, kind, caller)
             except Exception as error:  # whatever it raises: limits must not take the service down
                 self._redis_down_until = time.monotonic() + _REDIS_AGAIN_SECONDS
                 log.warning("FALLBACK ACTIVATED: limits are counted in memory", reason=type(error).__name__)
@@ -71,7 +72,14 @@ class Limiter:
         from limits.aio.storage import RedisStorage  # start-up time
 
         assert self._settings.redis_url is not None
-        return _strategy(RedisStorage(f"async+{self._settings.redis_url.get_secret_value()}", implementation="redispy"))
+        url = self._settings.redis_url.get_secret_value()
+        return _strategy(RedisStorage(f"async+{url}", implementation="redispy"))
+
+    async def close(self) -> None:
+        """Lets go of Redis."""
+        if "_in_redis" in self.__dict__:
+            bridge = cast(Any, self._in_redis.storage).bridge  # the library has no way to close what it opened
+            await bridge.storage.aclose(close_connection_pool=True)
 
 
 def _strategy(storage: "Storage") -> "MovingWindowRateLimiter":
