@@ -39,8 +39,6 @@ def test_processes_share_one_count_and_go_on_without_redis(
             redis.start()
             await asyncio.sleep(0.3)
             assert await _admitted(one, 1) == 1, "in Redis again, which has forgotten"
-            assert await _admitted(two, 1) == 1, "by its own count: it still had a connection to the dead one"
-            await asyncio.sleep(0.3)
             assert await _admitted(two, 12) == 9
             await one.close()
             await two.close()
