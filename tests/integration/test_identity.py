@@ -185,6 +185,10 @@ def test_no_forged_token_gets_in(run: Run[object], database_url: str) -> None:
         await platform.access.people.add("ada", "member", PASSWORD, OPERATOR)
         good = await _token(platform, "ada")
         kid = jwt.get_unverified_header(good)["kid"]
+        ended = await _token(platform, "ada")
+        by = await _identify(platform, ended)
+        assert by.session is not None
+        await platform.access.tokens.revoke(by.session, by)
         claims: dict[str, Any] = jwt.decode(good, options={"verify_signature": False})
         with psycopg.connect(database_url) as admin:
             row = admin.execute("SELECT secret FROM signing_secrets").fetchone()
@@ -205,6 +209,7 @@ def test_no_forged_token_gets_in(run: Run[object], database_url: str) -> None:
                 lambda: jwt.encode({**fresh, "gen": claims["gen"] + chance.choice([-1, 1, 7])}, secret, "HS256", {"kid": kid}),
                 lambda: jwt.encode(fresh, secret, "HS256", {"kid": chance.choice(["", "../x", "a" * 99, "0"])}),
                 lambda: jwt.encode({k: v for k, v in fresh.items() if k != "exp"}, secret, "HS256", {"kid": kid}),
+                lambda: ended,
             ]  # fmt: skip
             return kinds[n % len(kinds)]()
 
