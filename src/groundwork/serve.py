@@ -12,6 +12,7 @@ from typing import Literal
 
 import uvicorn
 
+from groundwork.access.strength import refuse_weak_secrets
 from groundwork.api.address import is_loopback
 from groundwork.api.app import Beside, create_app
 from groundwork.api.certificate import Certificate
@@ -30,9 +31,10 @@ _IN_CLEAR = (
 def serve(settings: Settings, role: Role = "all") -> None:
     """Serves until told to stop: the API, the worker, or both in one process.
 
-    Raises Invalid when the TLS certificate cannot be used, Unavailable when the port is taken, and what `open_platform`
-    raises.
+    Raises Refused for weak secrets outside development, Invalid when the TLS certificate cannot be used, Unavailable when the
+    port is taken, and what `open_platform` raises.
     """
+    _insist_on_secrets(settings)
     if role == "worker":
         _work_only(settings)
         return
@@ -50,6 +52,13 @@ def serve(settings: Settings, role: Role = "all") -> None:
     if not is_loopback(http.host) and certificate is None and not http.trusted_proxies:
         print(_IN_CLEAR, file=sys.stderr, flush=True)
     _run(settings, listener, certificate, [work] if role == "all" else [])
+
+
+def _insist_on_secrets(settings: Settings) -> None:
+    if settings.environment == "production":
+        refuse_weak_secrets(settings, os.environ, "GROUNDWORK_ENVIRONMENT is production")
+    elif not is_loopback(settings.http.host):
+        refuse_weak_secrets(settings, os.environ, f"the service listens beyond this machine, on {settings.http.host}")
 
 
 def _work_only(settings: Settings) -> None:

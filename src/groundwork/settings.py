@@ -200,6 +200,12 @@ class AuthSettings(BaseModel):
         default=30.0, gt=0, le=1440, description="How long a token from /auth/token holds, in minutes."
     )
     audit_days: int = Field(default=90, ge=1, description="Days the audit log is kept.")
+    secret_max_age_days: int = Field(
+        default=90, ge=1, description="Age in days from which the security report asks for a new signing secret."
+    )
+    certificate_warn_days: int = Field(
+        default=21, ge=1, description="Days before the end of the TLS certificate from which the security report warns."
+    )
 
 
 class LimitSettings(BaseModel):
@@ -321,6 +327,11 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None,
         description="A PostgreSQL 15+ with pgvector to use instead of the embedded one, as `postgresql://...`.",
+    )
+    environment: Literal["development", "production"] = Field(
+        default="development",
+        description="In `production` the service refuses to start with default or weak secrets; so it does in either when it "
+        "listens beyond this machine.",
     )
     log_format: Literal["human", "json"] = Field(default="human", description="How log lines look.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def make(common_name: str, passphrase: bytes | None = None) -> tuple[bytes, bytes]:
-    """Certificate and key as PEM, for localhost and 127.0.0.1; the name tells one from another."""
+def make(common_name: str, passphrase: bytes | None = None, days: float = 1) -> tuple[bytes, bytes]:
+    """Certificate and key as PEM, for localhost and 127.0.0.1, that end in so many days; the name tells one from another."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     now = datetime.now(UTC)
@@ -22,8 +22,8 @@ def make(common_name: str, passphrase: bytes | None = None) -> tuple[bytes, byte
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now + timedelta(days=min(days, 0), hours=-1))
+        .not_valid_after(now + timedelta(days=days))
         .add_extension(names, critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -34,10 +34,10 @@ def make(common_name: str, passphrase: bytes | None = None) -> tuple[bytes, byte
     )
 
 
-def write(folder: Path, common_name: str) -> tuple[Path, Path]:
+def write(folder: Path, common_name: str, days: float = 1) -> tuple[Path, Path]:
     """Paths of a certificate and its key in `folder`, made anew."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    for path, content in zip((certificate, key), make(common_name), strict=True):
+    for path, content in zip((certificate, key), make(common_name, days=days), strict=True):
         path.write_bytes(content)
     return certificate, key
 

@@ -13,6 +13,7 @@ from groundwork.access.people.users import Role
 from groundwork.access.scope import Scope
 from groundwork.api.bodies import PROBLEMS, Text
 from groundwork.api.state import ADMIN, AdminCaller, PlatformDep
+from groundwork.health.stats import stats
 
 router = APIRouter(prefix="/admin", tags=["administration"], responses=PROBLEMS, dependencies=[ADMIN])
 
@@ -122,6 +123,41 @@ class MaintenanceBody(BaseModel):
     by: str | None
 
 
+class FindingBody(BaseModel):
+    """Something the security report looked at."""
+
+    name: str
+    severity: Literal["ok", "warning", "critical"]
+    count: int
+    what: str = Field(description="What is counted.")
+    which: list[str] = Field(description="The first of them.")
+    next: str = Field(description="What to do about it.")
+
+
+class SecurityBody(BaseModel):
+    """The security report."""
+
+    checked_at: str
+    severity: Literal["ok", "warning", "critical"] = Field(description="The worst of all findings.")
+    signing_secret_age_days: float | None
+    certificate_days_left: float | None
+    findings: list[FindingBody]
+
+
+class StatsBody(BaseModel):
+    """How much there is of everything."""
+
+    collections: int
+    documents: dict[str, int] = Field(description="By status.")
+    versions: int = Field(description="Texts of documents that are kept.")
+    chunks: int
+    users: dict[str, int] = Field(description="By status.")
+    keys: dict[str, int] = Field(description="By status.")
+    jobs: dict[str, int] = Field(description="By state; states nothing is in are left out.")
+    database_bytes: int
+    originals_bytes: int = Field(description="Uploaded files.")
+
+
 @router.get("/users", response_model=UserPage, summary="List people")
 async def list_users(
     platform: PlatformDep, cursor: Annotated[Text | None, Query()] = None, limit: Limit = 100
@@ -225,3 +261,15 @@ async def maintenance(platform: PlatformDep) -> dict[str, Any]:
 async def set_maintenance(body: MaintenanceRequest, platform: PlatformDep, caller: AdminCaller) -> dict[str, Any]:
     """While it is on, everything but health, metrics and administration answers 503. It outlives a restart."""
     return await platform.access.maintenance.switch(body.on, body.reason, caller)
+
+
+@router.get("/security", response_model=SecurityBody, summary="Read the security report")
+async def security(platform: PlatformDep) -> dict[str, Any]:
+    """Logins, accounts, keys, secrets, the certificate and the audit log: what is a matter, and what to do about it."""
+    return await platform.access.report.run()
+
+
+@router.get("/stats", response_model=StatsBody, summary="Count everything")
+async def count_everything(platform: PlatformDep) -> dict[str, Any]:
+    """Counts and sizes in bytes."""
+    return await stats(platform.database, platform.jobs, platform.uploads.originals)

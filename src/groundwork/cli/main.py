@@ -23,6 +23,7 @@ from groundwork.cli import (
     run,
     search,
     secrets,
+    security,
     serve,
     settings,
     sources,
@@ -54,6 +55,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(audit.app, name="audit")
+app.add_typer(security.app, name="security")
 app.add_typer(maintenance.app, name="maintenance")
 app.command("check")(check.check)
 app.add_typer(spaces.app, name="spaces")

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from groundwork.clock import utc_now
 from groundwork.health.look import Seen, Stored, Told, look
 from groundwork.health.mend import Means, mend
 from groundwork.health.truths import TRUTHS
+from groundwork.telemetry import textfile
 
 _MOST_ROUNDS = 3
 """One mending may bring the next thing to light: a text that was read again has to be indexed again."""
@@ -99,30 +99,19 @@ def _left(seen: Seen) -> dict[str, int]:
 
 
 def _keep(folder: Path, report: Report) -> Report:
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / "check.json", json.dumps(report.body(), ensure_ascii=False, indent=1))
-    _replace(folder / "check.prom", _metrics(report))
+    textfile.write(folder / "check.prom", _metrics(report))
+    textfile.replace(folder / "check.json", json.dumps(report.body(), ensure_ascii=False, indent=1))
     return report
 
 
-def _metrics(report: Report) -> str:
-    """In Prometheus's text format, for a textfile collector and for the service's own metrics."""
-    lines = [
-        "# HELP groundwork_check_violations What the last check found broken and not mended, by check.",
-        "# TYPE groundwork_check_violations gauge",
-        *(f'groundwork_check_violations{{check="{truth.name}"}} {report.last.count(truth.name)}' for truth in TRUTHS),
-        "# HELP groundwork_check_last_run_timestamp_seconds When the last check began.",
-        "# TYPE groundwork_check_last_run_timestamp_seconds gauge",
-        f"groundwork_check_last_run_timestamp_seconds {report.checked_at.timestamp():.3f}",
-        "# HELP groundwork_check_duration_seconds How long the last check took.",
-        "# TYPE groundwork_check_duration_seconds gauge",
-        f"groundwork_check_duration_seconds {report.seconds:.3f}",
+def _metrics(report: Report) -> list[str]:
+    """For a textfile collector and for the service's own metrics."""
+    left = {f'check="{truth.name}"': report.last.count(truth.name) for truth in TRUTHS}
+    at, seconds = round(report.checked_at.timestamp(), 3), round(report.seconds, 3)
+    return [
+        *textfile.gauge(
+            "groundwork_check_violations", "What the last check found broken and not mended, by check.", left
+        ),
+        *textfile.gauge("groundwork_check_last_run_timestamp_seconds", "When the last check began.", {"": at}),
+        *textfile.gauge("groundwork_check_duration_seconds", "How long the last check took.", {"": seconds}),
     ]
-    return "\n".join(lines) + "\n"
-
-
-def _replace(file: Path, text: str) -> None:
-    """Whole or not at all: a scrape may read it any moment."""
-    draft = file.with_name(f".{file.name}.{uuid4().hex[:8]}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(file)

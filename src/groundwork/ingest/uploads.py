@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -55,6 +56,14 @@ class Originals:
     def has(self, digest: bytes) -> bool:
         """Whether the content of that hash is kept here."""
         return self._path(digest).is_file()
+
+    def size_bytes(self) -> int:
+        """Length of everything kept here, in bytes."""
+        total = 0
+        for path in self.folder.glob("*/*"):
+            with suppress(FileNotFoundError):  # it was dropped meanwhile
+                total += path.stat().st_size
+        return total
 
     def _path(self, digest: bytes) -> Path:
         name = digest.hex()

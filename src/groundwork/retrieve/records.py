@@ -131,3 +131,17 @@ async def version_text(
         (document_id, list(scope), version, version),
     )
     return (row[0], row[1]) if row else None
+
+
+async def counts(database: Database) -> dict[str, int]:
+    """How many collections, texts of documents, and passages there are."""
+    row = await database.fetch_one(
+        "SELECT (SELECT count(*) FROM collections), (SELECT count(*) FROM document_versions), (SELECT count(*) FROM chunks)"
+    )
+    return dict(zip(("collections", "versions", "chunks"), row or (0, 0, 0), strict=True))
+
+
+async def documents_by_status(database: Database) -> dict[str, int]:
+    """How many documents are pending, ready and failed."""
+    rows = await database.fetch("SELECT status, count(*) FROM documents GROUP BY status")
+    return {"pending": 0, "ready": 0, "failed": 0, **dict(rows)}

@@ -142,6 +142,11 @@ class Database:
         rows = await self.fetch(query, parameters, patient=patient)
         return rows[0] if rows else None
 
+    async def size_bytes(self) -> int:
+        """Room the database takes on its disk, in bytes."""
+        row = await self.fetch_one("SELECT pg_database_size(current_database())")
+        return row[0] if row else 0
+
     async def ping(self) -> None:
         """Raises StoreUnavailable unless the database answers."""
         await self.fetch("SELECT 1")

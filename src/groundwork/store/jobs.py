@@ -155,12 +155,12 @@ class Jobs:
             )
         return await self.show(job_id)
 
-    async def counts(self) -> dict[str, int]:
-        """How many jobs are in each state that is not an end."""
+    async def counts(self, ended: bool = False) -> dict[str, int]:
+        """How many jobs are in each state that is not an end, or with `ended` in every state."""
         rows = await self._database.fetch(
             "SELECT status, count(*) FROM (" + _JOBS + ") AS counted "
-            "WHERE status NOT IN ('succeeded', 'failed', 'cancelled') GROUP BY status",
-            {"lock_class": LOCK_CLASS},
+            "WHERE %(ended)s OR status NOT IN ('succeeded', 'failed', 'cancelled') GROUP BY status",
+            {"lock_class": LOCK_CLASS, "ended": ended},
         )
         return dict(rows)
 

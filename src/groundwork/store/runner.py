@@ -28,6 +28,12 @@ class Runner:
         """Raises OperationalError once the lifeline is lost."""
         await self.lifeline.execute("SELECT 1")
 
+    async def takes_on(self, duty: int) -> bool:
+        """Whether a duty that one runner at a time has is this one's, from then on for as long as it lives."""
+        cursor = await self.lifeline.execute("SELECT pg_try_advisory_lock(%s)", (duty,))
+        row = await cursor.fetchone()
+        return row is not None and bool(row[0])
+
     async def watch(self) -> None:
         """Goes on for ever; raises OperationalError once the lifeline is lost, and others may take the jobs."""
         while True:

@@ -1,1 +1,1 @@
-"""What the service says of itself while it runs: logs now."""
+"""What the service says of itself while it runs: log lines, and metrics as files."""

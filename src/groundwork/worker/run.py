@@ -17,7 +17,7 @@ from groundwork.assembly import Platform
 from groundwork.errors import StoreUnavailable, Unavailable
 from groundwork.store.jobs import BULK, INTERACTIVE, OWN
 from groundwork.store.runner import Runner, runner
-from groundwork.worker import schedule, tasks
+from groundwork.worker import chores, schedule, tasks
 
 log = structlog.get_logger()
 
@@ -98,6 +98,7 @@ async def _session(platform: Platform) -> None:
         group.create_task(alive.watch())
         group.create_task(_rescue(platform))
         group.create_task(schedule.keep(platform))
+        group.create_task(chores.keep(platform, alive))
         group.create_task(_take_jobs(platform, alive.number, [INTERACTIVE], concurrency, wait=True))
         group.create_task(_take_jobs(platform, alive.number, [BULK], concurrency, wait=True))
 

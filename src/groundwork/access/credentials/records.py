@@ -85,10 +85,15 @@ async def holder_of_token(database: Database, user: UUID, token: UUID) -> Row | 
 
 async def revoke_token(connection: AsyncConnection, token: UUID, expires_at: datetime) -> None:
     """Ends a token; forgets those that have expired anyway."""
-    await connection.execute("DELETE FROM revoked_tokens WHERE expires_at < now()")
+    await forget_expired_tokens(connection)
     await connection.execute(
         "INSERT INTO revoked_tokens (id, expires_at) VALUES (%s, %s) ON CONFLICT DO NOTHING", (token, expires_at)
     )
+
+
+async def forget_expired_tokens(connection: AsyncConnection) -> None:
+    """Forgets revoked tokens that have expired: nobody could use them any more."""
+    await connection.execute("DELETE FROM revoked_tokens WHERE expires_at < now()")
 
 
 async def secrets(database: Database) -> list[Row]:
@@ -117,3 +122,12 @@ async def retire_secrets(connection: AsyncConnection, at: datetime) -> None:
     """Lets those that sign hold until `at`, and forgets those that hold no more."""
     await connection.execute("DELETE FROM signing_secrets WHERE retires_at < now()")
     await connection.execute("UPDATE signing_secrets SET retires_at = %s WHERE retires_at IS NULL", (at,))
+
+
+async def count_by_status(database: Database) -> dict[str, int]:
+    """How many keys hold, have expired, and were revoked."""
+    rows = await database.fetch(
+        "SELECT CASE WHEN revoked_at IS NOT NULL THEN 'revoked' WHEN expires_at <= now() THEN 'expired' ELSE 'active' END, "
+        "count(*) FROM api_keys GROUP BY 1"
+    )
+    return {"active": 0, "expired": 0, "revoked": 0, **dict(rows)}

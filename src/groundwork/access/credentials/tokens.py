@@ -86,6 +86,11 @@ class Tokens:
             await records.revoke_token(connection, token, utc_now() + timedelta(minutes=self.minutes))
             await note(connection, by.deed("logout", by.name))
 
+    async def forget_expired(self) -> None:
+        """Forgets ended tokens that would hold no more anyway."""
+        async with self.database.transaction() as connection:
+            await records.forget_expired_tokens(connection)
+
     async def rotate(self, by: Caller) -> dict[str, Any]:
         """Signs with a new secret from now on; tokens of the old one hold until the last of them has expired."""
         retire = utc_now() + timedelta(minutes=self.minutes, seconds=2 * _FRESH_SECONDS)

@@ -56,6 +56,11 @@ class Login:
             await note(connection, by.deed("login", account))
         return SignedIn(row[0], account, row[3], row[4])
 
+    async def forget_old_failures(self) -> None:
+        """Forgets failures of more than a day ago, which count no more."""
+        async with self.database.transaction() as connection:
+            await records.forget_old_failures(connection)
+
     async def _count(self, account: str, address: str) -> None:
         async with self.database.transaction() as connection:
             await records.lock_attempts(connection, account, address)

@@ -143,6 +143,11 @@ async def forget_failures(connection: AsyncConnection, kind: str, name: str) -> 
     await connection.execute("DELETE FROM login_failures WHERE kind = %s AND name = %s", (kind, name))
 
 
+async def forget_old_failures(connection: AsyncConnection) -> None:
+    """Forgets failures that count no more; see `count_failure`."""
+    await connection.execute("DELETE FROM login_failures WHERE last_at < now() - interval '1 day'")
+
+
 async def delete(connection: AsyncConnection, name: str) -> None:
     """Removes somebody with their keys and what they were given to read."""
     await connection.execute("DELETE FROM collection_readers WHERE kind = 'user' AND name = %s", (name,))
@@ -166,3 +171,12 @@ async def idle_since(database: Database, moment: datetime) -> list[str]:
         (moment,),
     )
     return [row[0] for row in rows]
+
+
+async def count_by_status(database: Database) -> dict[str, int]:
+    """How many people are active, disabled, and locked after failed logins."""
+    rows = await database.fetch(
+        "SELECT CASE WHEN u.status = 'active' AND f.blocked_until > now() THEN 'locked' ELSE u.status END, count(*) "
+        f"{_FROM} GROUP BY 1"
+    )
+    return {"active": 0, "disabled": 0, "locked": 0, **dict(rows)}

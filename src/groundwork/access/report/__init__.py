@@ -1,0 +1,1 @@
+"""The security report: what somebody who answers for this installation has to know, and what to do about it."""
