@@ -20,6 +20,7 @@ from groundwork.settings import HttpSettings
 from plugins.service import Reply, Service, command, command_json, new_key, service
 
 PASSWORD = "correct horse battery"
+_PUBLIC = {"/auth/token", "/auth/oidc/login", "/auth/oidc/callback"}
 _FRAMEWORK = {"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
 
 
@@ -52,7 +53,7 @@ def test_every_route_declares_what_it_needs() -> None:
             continue
         declared = {each.scope if isinstance(each, Needs) else "public" for each in _declared(route.dependant)}
         assert declared, f"{route.path} declares nothing"
-        assert ("public" in declared) == (route.path.startswith("/health") or route.path == "/auth/token"), route.path
+        assert ("public" in declared) == (route.path.startswith("/health") or route.path in _PUBLIC), route.path
         if route.path.startswith("/admin") or route.path == "/ingest":
             assert declared == {"admin"}, route.path
 
@@ -78,7 +79,7 @@ def _as(reply: Reply) -> dict[str, str]:
 def test_nobody_gets_anything_without_credentials(running: tuple[Service, Path]) -> None:
     nobody = running[0].knowing("")
     for route in _routes():
-        if not isinstance(route, APIRoute) or route.path.startswith("/health") or route.path == "/auth/token":
+        if not isinstance(route, APIRoute) or route.path.startswith("/health") or route.path in _PUBLIC:
             continue
         path = re.sub(r"{job_id}", "01a1fca8-463e-7cfb-839b-8e59b6ab32e5", route.path)
         path = re.sub(r"{[^}]*}", "x", path)

@@ -116,17 +116,18 @@ class Service:
 
 
 @contextmanager
-def service(data_dir: Path, **settings: str) -> Generator[Service]:
-    """A service that is ready, for as long as the block runs; stopped as an operator stops it."""
+def service(data_dir: Path, log: Path | str | None = None, **settings: str) -> Generator[Service]:
+    """A service that is ready, for as long as the block runs; stopped as an operator stops it. It writes to `log`."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "groundwork", "serve", "--port", str(port)],
-        env=environment(data_dir, **settings),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with Path(log or os.devnull).open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "groundwork", "serve", "--port", str(port)],
+            env=environment(data_dir, **settings),
+            stdout=output,
+            stderr=output,
+        )
     running = Service(process, f"http://127.0.0.1:{port}")
     try:
         await_ready(running)

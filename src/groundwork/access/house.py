@@ -6,6 +6,7 @@ from groundwork.access.audit import log
 from groundwork.access.audit.log import Deed
 from groundwork.access.credentials.keys import Keys, NewKey
 from groundwork.access.credentials.tokens import Tokens
+from groundwork.access.federation.sign_on import SignOn
 from groundwork.access.gate import Gate
 from groundwork.access.limits import Limiter
 from groundwork.access.maintenance import Maintenance
@@ -39,6 +40,7 @@ class Access:
         self.keys = Keys(database, self.people)
         self.tokens = Tokens(database, settings.auth.token_minutes)
         self.login = Login(database, passwords)
+        self.sign_on = SignOn(database, self.tokens, settings.auth)
         self.gate = Gate(database, self.tokens, self.people)
         self.limiter = Limiter(settings.limits)
         self.maintenance = Maintenance(database)

@@ -72,6 +72,7 @@ def _given(settings: Settings, environment: Mapping[str, str]) -> Iterator[_Give
     yield _Given(
         "GROUNDWORK_SOURCES__S3_SECRET_ACCESS_KEY", _plain(sources.s3_secret_access_key), sources.s3_access_key_id or ""
     )
+    yield _Given("GROUNDWORK_AUTH__OIDC_CLIENT_SECRET", _plain(settings.auth.oidc_client_secret))
     yield from _of_redis(_plain(settings.limits.redis_url))
     yield _Given("ADMIN_PASSWORD", environment.get("ADMIN_PASSWORD", ""), "admin")
 

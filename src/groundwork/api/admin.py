@@ -11,11 +11,11 @@ from groundwork.access.audit import log
 from groundwork.access.credentials.keys import NewKey
 from groundwork.access.people.users import Role
 from groundwork.access.scope import Scope
-from groundwork.api.bodies import PROBLEMS, Text
+from groundwork.api.bodies import CONFLICT, PROBLEMS, Text
 from groundwork.api.state import ADMIN, AdminCaller, PlatformDep
 from groundwork.health.stats import stats
 
-router = APIRouter(prefix="/admin", tags=["administration"], responses=PROBLEMS, dependencies=[ADMIN])
+router = APIRouter(prefix="/admin", tags=["administration"], responses={**PROBLEMS, **CONFLICT}, dependencies=[ADMIN])
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 

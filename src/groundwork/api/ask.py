@@ -5,16 +5,14 @@ from pydantic_core import to_json
 
 from groundwork import assembly
 from groundwork.api.bodies import PROBLEMS, AnswerResponse, AskRequest
-from groundwork.api.events import event_stream
+from groundwork.api.events import EVENT_STREAM, event_stream
 from groundwork.api.state import AskCaller, PlatformDep
 
 router = APIRouter(tags=["ask"])
 
-_STREAM = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
-
 
 @router.post(
-    "/api/v1/ask", response_model=AnswerResponse, responses={**PROBLEMS, **_STREAM}, summary="Answer a question"
+    "/api/v1/ask", response_model=AnswerResponse, responses={**PROBLEMS, **EVENT_STREAM}, summary="Answer a question"
 )
 async def ask(body: AskRequest, platform: PlatformDep, caller: AskCaller) -> Response:
     """An answer from the documents, with a citation for each statement.

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Form, Request, Response
 from pydantic import BaseModel, Field
 
+from groundwork.access.people.login import SignedIn
 from groundwork.api.bodies import PROBLEMS
 from groundwork.api.state import ANYBODY, PlatformDep, SearchCaller, address_of, limit
+from groundwork.assembly import Platform
 from groundwork.errors import Refused
 
 router = APIRouter(prefix="/auth", tags=["identity"], responses=PROBLEMS)
@@ -48,14 +50,9 @@ async def token(
     """A token for name and password. After repeated failures account and address have to wait, longer each time."""
     address = address_of(request)
     await limit(request, platform, "login", f"address:{address}")
-    access = platform.access
-    who = await access.login.sign_in(username, password, address)
+    who = await platform.access.login.sign_in(username, password, address)
     response.headers["Cache-Control"] = "no-store"
-    return {
-        "access_token": await access.tokens.give(who.user, who.generation),
-        "token_type": "bearer",
-        "expires_in": round(access.tokens.minutes * 60),
-    }
+    return await token_body(platform, who)
 
 
 @router.get("/me", response_model=CallerBody, summary="Who am I")
@@ -85,3 +82,13 @@ async def password(body: PasswordRequest, platform: PlatformDep, caller: SearchC
         raise Refused("Sign in with name and password to change the password; a key cannot do that.")
     await platform.access.login.sign_in(caller.user, body.current, caller.address)
     await platform.access.people.set_password(caller.user, body.new, caller)
+
+
+async def token_body(platform: Platform, who: SignedIn) -> dict[str, Any]:
+    """A token for somebody who has proved who they are, as `TokenBody`."""
+    tokens = platform.access.tokens
+    return {
+        "access_token": await tokens.give(who.user, who.generation),
+        "token_type": "bearer",
+        "expires_in": round(tokens.minutes * 60),
+    }

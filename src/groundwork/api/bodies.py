@@ -380,6 +380,12 @@ class Problem(BaseModel):
     kind: str
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}} for status in (401, 403, 404, 422, 429, 503)
-}
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    body = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"model": Problem, "content": dict(body)} for status in statuses}
+
+
+PROBLEMS = _problems(400, 401, 403, 404, 408, 413, 421, 422, 429, 503)
+"""How any route may refuse or fail."""
+CONFLICT = _problems(409)
+"""Of routes that change what is there."""

@@ -13,7 +13,7 @@ from starlette.responses import FileResponse
 
 from groundwork.access.people.users import Role
 from groundwork.access.scope import Readers, readers, set_readers
-from groundwork.api.bodies import PROBLEMS, CollectionBody, CollectionPage, CollectionRequest, Text
+from groundwork.api.bodies import CONFLICT, PROBLEMS, CollectionBody, CollectionPage, CollectionRequest, Text
 from groundwork.api.state import ADMIN, AdminCaller, PlatformDep, SearchCaller
 
 
@@ -27,7 +27,11 @@ class ReadersBody(BaseModel):
     users: list[Text] = []
 
 
-router = APIRouter(prefix="/api/v1/collections", tags=["collections"], responses=PROBLEMS)
+_FILE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}}}
+}
+
+router = APIRouter(prefix="/api/v1/collections", tags=["collections"], responses={**PROBLEMS, **CONFLICT})
 
 
 @router.get("", response_model=CollectionPage, summary="List collections")
@@ -53,7 +57,7 @@ async def show(name: Text, platform: PlatformDep, caller: SearchCaller) -> dict[
     return await platform.catalog.seen_by(caller).collection(name)
 
 
-@router.get("/{name}/export", response_class=FileResponse, summary="Export a collection as one file")
+@router.get("/{name}/export", response_class=FileResponse, responses=_FILE, summary="Export a collection as one file")
 async def export(name: Text, platform: PlatformDep, caller: SearchCaller) -> FileResponse:
     """The collection with its texts, spans, labels and vectors; `groundwork documents import` takes it in elsewhere.
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, File, Form, Query, Response, UploadFile
 
 from groundwork.api.bodies import (
+    CONFLICT,
     PROBLEMS,
     DeletedBody,
     DocumentBody,
@@ -18,7 +19,7 @@ from groundwork.api.bodies import (
 from groundwork.api.state import IngestCaller, PlatformDep, SearchCaller
 from groundwork.ingest.upkeep.labels import Relabel
 
-router = APIRouter(prefix="/api/v1/documents", tags=["documents"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/documents", tags=["documents"], responses={**PROBLEMS, **CONFLICT})
 
 
 @router.post("", status_code=202, response_model=UploadedBody, summary="Upload a document")

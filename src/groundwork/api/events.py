@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 from pydantic_core import to_json
 from starlette.responses import StreamingResponse
@@ -13,6 +14,10 @@ from groundwork.errors import GroundworkError, Unavailable
 KEEP_ALIVE_SECONDS = 10.0
 STOPPING_SECONDS = 2.0
 """How long a stream may go on after the service was asked to stop: enough for an answer that is nearly there."""
+
+
+EVENT_STREAM: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {}}}}
+"""How the OpenAPI document describes such an answer."""
 
 
 def event_stream(events: AsyncIterator[Event], keep_alive: float = KEEP_ALIVE_SECONDS) -> StreamingResponse:

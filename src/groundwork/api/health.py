@@ -12,6 +12,9 @@ from groundwork.errors import GroundworkError
 router = APIRouter(tags=["health"], dependencies=[ANYBODY])
 
 DEADLINE_SECONDS = 2.0
+_FAILED: dict[int | str, dict[str, Any]] = {
+    503: {"description": "It cannot; the body says why.", "content": {"application/json": {}}}
+}
 
 
 @router.get("/health", summary="Basic status")
@@ -21,7 +24,7 @@ async def live() -> dict[str, str]:
     return {"status": "ok", "version": __version__}
 
 
-@router.get("/health/ready", summary="The process can serve")
+@router.get("/health/ready", responses=_FAILED, summary="The process can serve")
 async def ready(request: Request, response: Response) -> dict[str, Any]:
     """200 when the database answers, the model is loaded and the lexical index has caught up; else 503 and why."""
     reason = await _not_ready(request)
@@ -31,7 +34,7 @@ async def ready(request: Request, response: Response) -> dict[str, Any]:
     return {"status": "unavailable", "version": __version__, "reason": reason}
 
 
-@router.get("/health/detailed", summary="Every component")
+@router.get("/health/detailed", responses=_FAILED, summary="Every component")
 async def detailed(request: Request, response: Response) -> dict[str, Any]:
     """The state and latency of every component, no secrets; 503 when one has failed."""
     body = await request.app.state.platform.health()

@@ -10,13 +10,12 @@ from starlette.responses import StreamingResponse
 
 from groundwork.access.scope import Caller
 from groundwork.answer.ask import Event
-from groundwork.api.bodies import PROBLEMS, JobBody, JobPage
-from groundwork.api.events import event_stream
-from groundwork.api.state import IngestCaller, PlatformDep, refuse_hidden, visible
+from groundwork.api.bodies import CONFLICT, PROBLEMS, JobBody, JobPage
+from groundwork.api.events import EVENT_STREAM, event_stream
+from groundwork.api.state import IngestCaller, PlatformDep, visible
 from groundwork.assembly import Platform
-from groundwork.errors import NotFound
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], responses=PROBLEMS)
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], responses={**PROBLEMS, **CONFLICT})
 
 Status = Literal["waiting", "running", "retrying", "stalled", "cancelling", "succeeded", "failed", "cancelled"]
 _ENDED = {"succeeded", "failed", "cancelled"}
@@ -33,11 +32,8 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> dict[str, Any]:
     """Jobs, newest first, a page at a time."""
-    jobs = await platform.jobs.page(status, kind, cursor, limit + 1)
-    known = await visible(platform, caller)
-    allowed = {*known, None} if caller.reads_everything else known
-    shown = [job for job in jobs[:limit] if job["arguments"].get("collection") in allowed]
-    return {"items": shown, "next_cursor": jobs[limit - 1]["id"] if len(jobs) > limit else None}
+    jobs = await platform.jobs.page(status, kind, cursor, limit + 1, await _within(platform, caller))
+    return {"items": jobs[:limit], "next_cursor": jobs[limit - 1]["id"] if len(jobs) > limit else None}
 
 
 @router.get("/{job_id}", response_model=JobBody, summary="Look at a job")
@@ -46,7 +42,7 @@ async def show(job_id: UUID, platform: PlatformDep, caller: IngestCaller) -> dic
     return await _seen(platform, caller, job_id)
 
 
-@router.get("/{job_id}/events", summary="Follow a job", response_class=StreamingResponse)
+@router.get("/{job_id}/events", summary="Follow a job", response_class=StreamingResponse, responses=EVENT_STREAM)
 async def events(job_id: UUID, platform: PlatformDep, caller: IngestCaller) -> StreamingResponse:
     """Server-sent events: `progress` whenever the job has changed, `done` with the whole job at its end."""
     await _seen(platform, caller, job_id)
@@ -69,12 +65,13 @@ async def cancel(job_id: UUID, platform: PlatformDep, caller: IngestCaller) -> d
 
 async def _seen(platform: Platform, caller: Caller, job_id: UUID) -> dict[str, Any]:
     """The job, when the caller may know of its collection. Raises NotFound."""
-    job = await platform.jobs.show(job_id)
-    collection = job["arguments"].get("collection")
-    if collection is None and not caller.reads_everything:  # a job of the whole installation
-        raise NotFound(f"There is no job {job_id}.")
-    await refuse_hidden(platform, caller, collection, "job")
-    return job
+    return await platform.jobs.show(job_id, await _within(platform, caller))
+
+
+async def _within(platform: Platform, caller: Caller) -> set[str]:
+    """Collections whose jobs the caller may know of; "" for jobs of the whole installation."""
+    known = await visible(platform, caller)
+    return {*known, ""} if caller.reads_everything else known
 
 
 async def _follow(platform: Platform, job_id: UUID) -> AsyncIterator[Event]:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 
 from groundwork.access.scope import OPERATOR, Caller, readable
 from groundwork.api.bodies import (
+    CONFLICT,
     PROBLEMS,
     IngestRequest,
     JobBody,
@@ -21,7 +22,7 @@ from groundwork.assembly import Platform
 from groundwork.ingest.registry import NewSource, body
 from groundwork.ingest.sources.records import SourceRow
 
-router = APIRouter(tags=["sources"], responses=PROBLEMS)
+router = APIRouter(tags=["sources"], responses={**PROBLEMS, **CONFLICT})
 
 Collection = Annotated[Text | None, Query(description="Its collection, when several have a source of that name.")]
 
@@ -34,9 +35,7 @@ async def list_sources(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> dict[str, Any]:
     """Sources in the order they were added, a page at a time."""
-    page = await platform.sources.page(cursor, limit)
-    known = await visible(platform, caller)
-    return {**page, "items": [each for each in page["items"] if each["collection"] in known]}
+    return await platform.sources.page(cursor, limit, await visible(platform, caller))
 
 
 @router.post("/api/v1/sources", status_code=201, response_model=SourceBody, summary="Add a source")
@@ -74,7 +73,7 @@ async def plan(
 ) -> dict[str, Any]:
     """New, changed and removed documents, found by reading the source and touching nothing."""
     source = await _seen(platform, caller, name, collection)
-    return await platform.plan_sync(str(source.id), None)
+    return await platform.plan_sync(source.name, source.collection)
 
 
 @router.delete("/api/v1/sources/{name}", response_model=SourceBody, summary="Remove a source")
@@ -83,7 +82,7 @@ async def remove(
 ) -> dict[str, Any]:
     """Forgets a source and removes its documents; answers what it was."""
     source = await _seen(platform, caller, name, collection)
-    removed = await platform.remove_source(str(source.id), None)
+    removed = await platform.remove_source(source.name, source.collection)
     await platform.access.record(caller.deed("source_removed", removed["name"], documents=removed["documents"]))
     return removed
 
@@ -101,6 +100,4 @@ async def ingest(platform: PlatformDep, caller: AdminCaller, request: IngestRequ
 
 async def _seen(platform: Platform, caller: Caller, name: str, collection: str | None) -> SourceRow:
     """The source, when the caller may know of its collection. Raises NotFound."""
-    row = await platform.sources.find(name, collection)
-    await refuse_hidden(platform, caller, row.collection, "source")
-    return row
+    return await platform.sources.find(name, collection, await visible(platform, caller))

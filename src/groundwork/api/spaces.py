@@ -4,13 +4,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from groundwork.api.bodies import PROBLEMS, JobBody, Problem, SpaceBody, SpacePage, SpaceRequest
+from groundwork.api.bodies import CONFLICT, PROBLEMS, JobBody, SpaceBody, SpacePage, SpaceRequest
 from groundwork.api.state import ADMIN, AdminCaller, PlatformDep
 from groundwork.spaces.registry import NewSpace
 
-_CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "content": {"application/problem+json": {}}}}
-
-router = APIRouter(prefix="/api/v1/spaces", tags=["spaces"], responses={**PROBLEMS, **_CONFLICT}, dependencies=[ADMIN])
+router = APIRouter(prefix="/api/v1/spaces", tags=["spaces"], responses={**PROBLEMS, **CONFLICT}, dependencies=[ADMIN])
 
 
 @router.get("", response_model=SpacePage, summary="List embedding spaces")

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from typer.core import TyperGroup
 
 from groundwork.cli.main import app
-from groundwork.settings import Settings
+from groundwork.settings import RoleName, Settings
 
 _WIDTH = 100
 _SETTINGS_INTRO = (
@@ -97,6 +97,7 @@ _WORDS = {
     SecretStr: "secret",
     list[str]: "list of texts, as JSON",
     dict[str, SecretStr]: "secrets by name, as JSON",
+    dict[str, RoleName]: "roles by value, as JSON",
 }
 _BOUNDS = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
 

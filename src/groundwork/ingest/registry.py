@@ -1,7 +1,7 @@
 """Named sources: added, listed, queued to be synced, synced, removed."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -73,9 +73,11 @@ class Sources:
             found = await source_records.find(self._database, location, collection)
         return found[0]
 
-    async def page(self, cursor: str | None = None, limit: int = 100) -> dict[str, Any]:
-        """Sources in the order they were added, a page at a time."""
-        rows = await source_records.after(self._database, _cursor(cursor), limit + 1)
+    async def page(
+        self, cursor: str | None = None, limit: int = 100, within: Collection[str] | None = None
+    ) -> dict[str, Any]:
+        """Sources in the order they were added, a page at a time; of all collections, or of those `within`."""
+        rows = await source_records.after(self._database, _cursor(cursor), limit + 1, within)
         following = str(rows[limit - 1].id) if len(rows) > limit else None
         return {"items": [body(row) for row in rows[:limit]], "next_cursor": following}
 
@@ -83,11 +85,14 @@ class Sources:
         """Every source."""
         return await source_records.after(self._database, UUID(int=0), None)
 
-    async def find(self, name: str, collection: str | None = None) -> SourceRow:
-        """The source of that name or id. Raises NotFound, Conflict when several collections have one."""
-        rows = await source_records.find(self._database, name, collection)
+    async def find(self, name: str, collection: str | None = None, within: Collection[str] | None = None) -> SourceRow:
+        """The source of that name or id; those of collections not `within` are not there.
+
+        Raises NotFound, Conflict when several collections have one.
+        """
+        rows = _of(await source_records.find(self._database, name, collection), within)
         if not rows and (row := await self._maybe_by_id(name)) is not None:
-            return row
+            rows = _of([row], within)
         if not rows:
             raise NotFound(f"There is no source named {name!r}. `groundwork sources list` lists those there are.")
         if len(rows) > 1:
@@ -193,6 +198,10 @@ def next_due(schedule: str, after: datetime | None = None) -> datetime:
         raise Invalid(
             f"{schedule!r} is not a schedule: write a cron expression in UTC, such as `0 3 * * *`."
         ) from error
+
+
+def _of(rows: list[SourceRow], within: Collection[str] | None) -> list[SourceRow]:
+    return rows if within is None else [row for row in rows if row.collection in within]
 
 
 def _order(source_id: UUID, name: str, collection: str, queue: str) -> Order:

@@ -5,7 +5,7 @@ Procrastinate owns the queue (`procrastinate_jobs`); the table `jobs` holds what
 holds an advisory lock. When that process dies the lock goes with it, and the job is known to be orphaned at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString
@@ -109,20 +109,36 @@ class Jobs:
         return job_id
 
     async def page(
-        self, status: str | None = None, kind: str | None = None, before: UUID | None = None, limit: int = 100
+        self,
+        status: str | None = None,
+        kind: str | None = None,
+        before: UUID | None = None,
+        limit: int = 100,
+        within: Collection[str] | None = None,
     ) -> list[dict[str, Any]]:
-        """Jobs, newest first, as every face shows them."""
+        """Jobs, newest first, as every face shows them: all, or those of collections `within` ("" for those of none)."""
         rows = await self._database.fetch(
             _JOBS + "WHERE (%(status)s::text IS NULL OR status = %(status)s) "
             "AND (%(kind)s::text IS NULL OR kind = %(kind)s) AND (%(before)s::uuid IS NULL OR id < %(before)s) "
+            "AND (%(within)s::text[] IS NULL OR coalesce(arguments->>'collection', '') = ANY(%(within)s)) "
             "ORDER BY id DESC LIMIT %(limit)s",
-            {"status": status, "kind": kind, "before": before, "limit": limit, "lock_class": LOCK_CLASS},
+            {
+                "status": status,
+                "kind": kind,
+                "before": before,
+                "limit": limit,
+                "within": list(within) if within is not None else None,
+                "lock_class": LOCK_CLASS,
+            },
         )
         return [_body(row) for row in rows]
 
-    async def show(self, job_id: UUID) -> dict[str, Any]:
-        """One job. Raises NotFound."""
-        return _body(await self._row(job_id))
+    async def show(self, job_id: UUID, within: Collection[str] | None = None) -> dict[str, Any]:
+        """One job; one that is not `within`, as `page` takes it, is not there. Raises NotFound."""
+        job = _body(await self._row(job_id))
+        if within is not None and (job["arguments"].get("collection") or "") not in within:
+            raise _missing(job_id)
+        return job
 
     async def cancel(self, job_id: UUID) -> dict[str, Any]:
         """Cancels a job that waits, or asks one that runs to stop. Raises NotFound, Conflict when it has ended."""
@@ -276,8 +292,12 @@ class Jobs:
     async def _row(self, job_id: UUID) -> Row:
         row = await self._database.fetch_one(_JOBS + "WHERE id = %(id)s", {"id": job_id, "lock_class": LOCK_CLASS})
         if row is None:
-            raise NotFound(f"There is no job {job_id}. `groundwork jobs list` lists those there are.")
+            raise _missing(job_id)
         return row
+
+
+def _missing(job_id: UUID) -> NotFound:
+    return NotFound(f"There is no job {job_id}. `groundwork jobs list` lists those there are.")
 
 
 def _body(row: Row) -> dict[str, Any]:

@@ -27,6 +27,9 @@ def configure(log_format: Literal["human", "json"], level: str) -> None:
 
 
 def _tail(log_format: Literal["human", "json"]) -> list[structlog.types.Processor]:
+    """Traces without the values of variables, unlike structlog's own choice: those may be passwords and keys."""
     if log_format == "json":
-        return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        trace = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        return [structlog.processors.ExceptionRenderer(trace), structlog.processors.JSONRenderer()]
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

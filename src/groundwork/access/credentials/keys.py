@@ -127,5 +127,10 @@ def _check(wanted: NewKey) -> None:
         raise Invalid(f"Name what the key may do: --scope, one or several of {', '.join(SCOPES)}.")
     if unknown := sorted(set(wanted.scopes) - set(SCOPES)):
         raise Invalid(f"There is no scope {unknown[0]!r}; the scopes are {', '.join(SCOPES)}.")
+    if "admin" in wanted.scopes and wanted.collections is not None:
+        raise Invalid(
+            "A key that may administer reaches every collection, and can give itself what it lacks: leave out the scope "
+            "'admin', or the collections."
+        )
     if wanted.expires_at is not None and wanted.expires_at <= utc_now():
         raise Invalid("The key would have expired already: choose a later moment.")

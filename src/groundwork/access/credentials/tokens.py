@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,9 +46,7 @@ class Tokens:
         """A token for somebody who has proved who they are."""
         import jwt  # start-up time
 
-        await self._refresh(_FRESH_SECONDS)
-        if not self._signing:
-            await self._make_first()
+        await self._ready()
         now = utc_now()
         claims = {
             "sub": str(user),
@@ -80,6 +79,28 @@ class Tokens:
         except (jwt.PyJWTError, ValueError, TypeError, KeyError, OverflowError, OSError):
             raise Unauthenticated("The token does not hold or has expired: get a new one from /auth/token.") from None
 
+    async def seal(self, purpose: str, claims: Mapping[str, str], minutes: float) -> str:
+        """`claims`, signed for `purpose` alone: no token, and no seal of another purpose, is taken for it."""
+        import jwt  # start-up time
+
+        await self._ready()
+        until = utc_now() + timedelta(minutes=minutes)
+        return jwt.encode(
+            {**claims, "aud": purpose, "exp": until}, self._secrets[self._signing], _ALGORITHM, {"kid": self._signing}
+        )
+
+    async def unseal(self, purpose: str, sealed: str) -> dict[str, Any]:
+        """What was sealed for `purpose`. Raises Unauthenticated when it was not, or too long ago."""
+        import jwt  # start-up time
+
+        try:
+            if len(sealed) > _LONGEST_TOKEN:
+                raise ValueError
+            secret = await self._secret(jwt.get_unverified_header(sealed).get("kid"))
+            return jwt.decode(sealed, secret, [_ALGORITHM], audience=purpose, options={"require": ["aud", "exp"]})
+        except (jwt.PyJWTError, ValueError, TypeError):
+            raise Unauthenticated("What was sealed does not hold or has expired.") from None
+
     async def revoke(self, token: UUID, by: Caller) -> None:
         """Ends one token: a log-out."""
         async with self.database.transaction() as connection:
@@ -106,6 +127,11 @@ class Tokens:
     async def list(self) -> dict[str, Any]:
         """The secrets that hold, by id and age; never the secrets themselves."""
         return {"items": [_body(row) for row in await records.secrets(self.database)]}
+
+    async def _ready(self) -> None:
+        await self._refresh(_FRESH_SECONDS)
+        if not self._signing:
+            await self._make_first()
 
     async def _make_first(self) -> None:
         async with self.database.transaction() as connection:

@@ -64,7 +64,8 @@ class Passwords:
 
 
 def _verify(password: str, stored: str | None) -> bool:
-    matched = _hasher().verify(password, stored or _nobodys())
+    nobodys = _nobodys()  # made by the first login of all, whoever signs in: a wrong name must not take longer
+    matched = _hasher().verify(password, stored or nobodys)
     return matched and stored is not None
 
 

@@ -120,7 +120,7 @@ def _guess(location: str) -> tuple[Kind, dict[str, Any]]:
     if scheme == "ssh" or _SCP_LIKE.fullmatch(location):
         return "git", {"url": location}
     if scheme not in ("", "file"):
-        raise Invalid(f"{location!r} is no source: give a path, an http(s) or s3 address, or a git repository.")
+        raise Invalid(f"{scheme}:// is no source: give a path, an http(s) or s3 address, or a git repository.")
     path = Path(location.removeprefix("file://")).expanduser().resolve()
     if not path.exists():
         raise NotFound(f"There is no file or folder at {path}. Check the path and try again.")

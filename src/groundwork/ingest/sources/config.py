@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Kind = Literal["folder", "web", "git", "s3"]
 
@@ -13,6 +13,20 @@ Pattern = Annotated[
 Text = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
+_WITH_PASSWORD = re.compile(r"\s*(https?://[^/?#]*@|[\w+.-]+://[^/?#]*:[^/?#]*@)", re.IGNORECASE)
+
+
+def _without_password(address: str) -> str:
+    """The address. Raises ValueError for one with a password in it, or with a user over HTTP, who may be a token."""
+    if _WITH_PASSWORD.match(address):
+        raise ValueError(
+            "addresses are stored and shown, so that one with a password in it is not taken: leave it out, and give git a "
+            "key for ssh or a credential helper, S3 the settings"
+        )
+    return address
+
+
+Address = Annotated[Text, AfterValidator(_without_password)]
 
 
 class Config(BaseModel):
@@ -33,8 +47,8 @@ class FolderConfig(Config):
 class WebConfig(Config):
     """Pages by address, by sitemap, and by following links. Patterns are compared with the path of an address."""
 
-    urls: tuple[Text, ...] = Field(default=(), description="Addresses of pages.")
-    sitemaps: tuple[Text, ...] = Field(default=(), description="Addresses of sitemaps, plain, gzipped or indexes.")
+    urls: tuple[Address, ...] = Field(default=(), description="Addresses of pages.")
+    sitemaps: tuple[Address, ...] = Field(default=(), description="Addresses of sitemaps, plain, gzipped or indexes.")
     depth: int = Field(
         default=0, ge=0, le=20, description="How many links away from `urls` pages of the same site are taken."
     )
@@ -52,7 +66,7 @@ class WebConfig(Config):
 class GitConfig(Config):
     """The files of one branch of a git repository."""
 
-    url: Text = Field(description="Address (https, ssh, file) or absolute local path of the repository.")
+    url: Address = Field(description="Address (https, ssh, file) or absolute local path of the repository.")
     branch: Text | None = Field(default=None, description="Branch; none: the repository's default.")
     path: str = Field(default="", max_length=2000, description="Folder within the repository; empty: all of it.")
 
@@ -72,7 +86,7 @@ class S3Config(Config):
 
     bucket: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]$", description="Name of the bucket.")
     prefix: str = Field(default="", max_length=1024, description="Folder within the bucket; empty: all of it.")
-    endpoint: Text | None = Field(
+    endpoint: Address | None = Field(
         default=None,
         description="Address of a server that speaks S3; none: GROUNDWORK_SOURCES__S3_ENDPOINT, else Amazon.",
     )

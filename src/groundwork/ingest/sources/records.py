@@ -1,6 +1,6 @@
 """What is known of sources: their kind and configuration, their schedule, and when they were last in step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
@@ -73,10 +73,14 @@ async def by_id(database: Database, source_id: UUID) -> SourceRow | None:
     return rows[0] if rows else None
 
 
-async def after(database: Database, last: UUID, limit: int | None) -> list[SourceRow]:
-    """Sources in the order they were added, after an id; those of hidden collections are left out."""
+async def after(
+    database: Database, last: UUID, limit: int | None, within: Collection[str] | None = None
+) -> list[SourceRow]:
+    """Sources in the order they were added, after an id, of all collections or of those `within`, but no hidden ones."""
     rows = await database.fetch(
-        _SOURCE + "WHERE s.id > %s AND NOT starts_with(k.name, '.') ORDER BY s.id LIMIT %s", (last, limit)
+        _SOURCE + "WHERE s.id > %(last)s AND NOT starts_with(k.name, '.') "
+        "AND (%(within)s::text[] IS NULL OR k.name = ANY(%(within)s)) ORDER BY s.id LIMIT %(limit)s",
+        {"last": last, "within": list(within) if within is not None else None, "limit": limit},
     )
     return _sources(rows)
 

@@ -16,6 +16,9 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from groundwork.errors import Invalid
+from groundwork.settings.identity import AuthSettings
+from groundwork.settings.identity import RoleName as RoleName
+from groundwork.settings.identity import is_safe_address as is_safe_address
 
 
 def _default_data_dir() -> Path:
@@ -193,21 +196,6 @@ class WorkerSettings(BaseModel):
     )
 
 
-class AuthSettings(BaseModel):
-    """How people and programs prove who they are."""
-
-    token_minutes: float = Field(
-        default=30.0, gt=0, le=1440, description="How long a token from /auth/token holds, in minutes."
-    )
-    audit_days: int = Field(default=90, ge=1, description="Days the audit log is kept.")
-    secret_max_age_days: int = Field(
-        default=90, ge=1, description="Age in days from which the security report asks for a new signing secret."
-    )
-    certificate_warn_days: int = Field(
-        default=21, ge=1, description="Days before the end of the TLS certificate from which the security report warns."
-    )
-
-
 class LimitSettings(BaseModel):
     """How many requests one caller may send in a minute, by what they ask for; 0 sets no limit."""
 
@@ -229,6 +217,12 @@ class HttpSettings(BaseModel):
     host: str = Field(default="127.0.0.1", description="Interface to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     max_upload_mb: int = Field(default=100, ge=1, description="Largest upload, in MiB.")
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[A-Za-z0-9._:\[\]-]+(/[A-Za-z0-9._~-]+)*$",
+        description="Address people reach the service by when a proxy stands before it, such as `https://docs.example.org`, "
+        "without a slash at the end; single sign-on sends browsers back there. Unset: the one a request came to.",
+    )
     allowed_hosts: list[str] = Field(
         default=[],
         description='Host names people reach the service by, as JSON (`["docs.example.org"]`). Empty: loopback names when '

@@ -1,0 +1,389 @@
+"""Over HTTP, whoever asks: what may be read is answered, and no text, name or marker of anything else ever is.
+
+The rules are written down a second time here, in plain Python. GROUNDWORK_TEST_ACCESS_EXAMPLES asks for more examples,
+drawn anew each time.
+"""
+
+import asyncio
+import io
+import os
+import zipfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from groundwork.access.credentials.keys import NewKey
+from groundwork.access.people import records as people
+from groundwork.access.scope import OPERATOR, Readers, set_readers
+from groundwork.api.app import create_app
+from groundwork.assembly import Platform
+from groundwork.ingest.registry import NewSource
+from groundwork.settings import LimitSettings, Settings
+from plugins.installation import on_platform, working, write
+
+_COLLECTIONS = {name: f"zq{name.replace(' ', '')}qz" for name in ("alpha", "beta board", "gamma", "délta", "Gamma")}
+"""Each with its marker, which stands in every text, file name, title and source of it."""
+_USERS = ("ana", "ben", "cleo")
+_ROLES = ("admin", "reviewer", "member")
+_SCOPES = ("search", "ask", "ingest", "admin")
+_MAY = {"admin": set(_SCOPES), "reviewer": {"search", "ask", "ingest"}, "member": {"search", "ask"}}
+_NEVER = "never-made"
+_QUESTION = "What is the common secret word?"
+
+
+@dataclass(frozen=True)
+class Readable:
+    """Who may read a collection."""
+
+    everyone: bool = False
+    roles: frozenset[str] = frozenset()
+    users: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A token of a user, or a key: of a user, or of nobody."""
+
+    user: str | None
+    key: bool
+    scopes: frozenset[str] = frozenset(_SCOPES)
+    only: frozenset[str] | None = None
+
+
+@dataclass
+class Library:
+    """What there is: ids by collection."""
+
+    documents: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
+    sources: dict[str, str] = field(default_factory=dict[str, str])
+    jobs: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+
+    def all_jobs(self) -> list[str]:
+        return [job for jobs in self.jobs.values() for job in jobs]
+
+
+def _scopes(who: Credential, roles: dict[str, str]) -> set[str]:
+    """What the credential may do, by the rules as people are told them."""
+    own = set(who.scopes) if who.key else set(_SCOPES)
+    return own if who.user is None else own & _MAY[roles[who.user]]
+
+
+def _may_read(who: Credential, roles: dict[str, str], collection: str, readers: Readable) -> bool:
+    """Whether the credential may read the collection, by the rules as people are told them."""
+    if who.only is not None and collection not in who.only:
+        return False
+    if who.user is None:
+        return who.only is not None or "admin" in who.scopes or readers.everyone
+    role = roles[who.user]
+    return role == "admin" or readers.everyone or role in readers.roles or who.user in readers.users
+
+
+_readers = st.one_of(
+    st.just(Readable(everyone=True)),
+    st.just(Readable()),
+    st.builds(
+        Readable,
+        st.just(False),
+        st.frozensets(st.sampled_from(_ROLES), max_size=2),
+        st.frozensets(st.sampled_from(_USERS), max_size=2),
+    ),
+)
+_limits = st.one_of(st.none(), st.frozensets(st.sampled_from(sorted(_COLLECTIONS)), min_size=1, max_size=3))
+_keys = st.builds(
+    Credential,
+    st.one_of(st.none(), st.sampled_from(_USERS)),
+    st.just(True),
+    st.frozensets(st.sampled_from(_SCOPES), min_size=1).map(lambda scopes: scopes | {"search"}),
+    _limits,
+).map(lambda who: who if who.only is None else replace(who, scopes=who.scopes - {"admin"}))
+_callers = st.one_of(_keys, _keys, st.builds(Credential, st.sampled_from(_USERS), st.just(False)))
+
+
+def test_nobody_is_shown_over_http_what_they_may_not_read(settings: Settings, tmp_path: Path) -> None:
+    asked = os.environ.get("GROUNDWORK_TEST_ACCESS_EXAMPLES")
+
+    async def inside(platform: Platform) -> int:
+        library = await _library(platform, tmp_path)
+        for name in _USERS:
+            await platform.access.people.add(name, "member", None, OPERATOR)
+        await platform.access.people.add("keeper", "admin", None, OPERATOR)  # the last admin cannot be made less
+        loop = asyncio.get_running_loop()
+        shown: list[int] = []
+
+        @examples(
+            max_examples=int(asked or 10),
+            derandomize=asked is None,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(
+            readers=st.tuples(*[_readers] * len(_COLLECTIONS)),
+            roles=st.tuples(*[st.sampled_from(_ROLES)] * len(_USERS)),
+            callers=st.lists(_callers, min_size=2, max_size=2),
+        )
+        def whoever_asks(readers: tuple[Readable, ...], roles: tuple[str, ...], callers: list[Credential]) -> None:
+            by_name = dict(zip(_COLLECTIONS, readers, strict=True))
+            work = _check_callers(platform, client, library, by_name, dict(zip(_USERS, roles, strict=True)), callers)
+            shown.append(asyncio.run_coroutine_threadsafe(work, loop).result(60))
+
+        async with _client(platform) as client:
+            await asyncio.to_thread(whoever_asks)
+        return sum(shown)
+
+    unlimited = LimitSettings(search_per_minute=0, ask_per_minute=0, ingest_per_minute=0, admin_per_minute=0)
+    assert on_platform(settings.model_copy(update={"limits": unlimited}), inside) > 0
+
+
+async def _library(platform: Platform, folder: Path) -> Library:
+    library = Library()
+    for name, marker in _COLLECTIONS.items():
+        text = f"# About {marker}\n\nThe common secret word of this collection is {marker}.\n"
+        source = await platform.sources.add(
+            NewSource("shared", str(write(folder / marker, {f"{marker}.md": text})), name)
+        )
+        library.sources[name] = source["id"]
+        synced = await platform.sources.queue_sync(await platform.sources.find("shared", name))
+        uploaded = await platform.accept_upload(name, f"up{marker}.md", text.encode(), OPERATOR)
+        library.jobs[name] = [synced["id"], uploaded["job_id"]]
+    async with working(platform):
+        for job in library.all_jobs():
+            while (await platform.jobs.show(UUID(job)))["status"] != "succeeded":
+                await asyncio.sleep(0.02)
+    for document in (await platform.catalog.seen_by(OPERATOR).documents())["items"]:
+        library.documents.setdefault(document["collection"], []).append(document)
+    assert [len(library.documents[name]) for name in _COLLECTIONS] == [2] * len(_COLLECTIONS)
+    return library
+
+
+@asynccontextmanager
+async def _client(platform: Platform) -> AsyncGenerator[httpx.AsyncClient]:
+    """The real application on this platform, asked without a network between."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Platform]:
+        yield platform
+
+    app = create_app(opened, platform.settings.http)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost", timeout=30) as client,
+    ):
+        await app.state.ready.wait()
+        yield client
+
+
+async def _check_callers(
+    platform: Platform,
+    client: httpx.AsyncClient,
+    library: Library,
+    readers: dict[str, Readable],
+    roles: dict[str, str],
+    callers: list[Credential],
+) -> int:
+    """How many collections the callers could read, when each saw those and nothing of the others."""
+    for name, allowed in readers.items():
+        chosen = Readers(allowed.everyone, tuple(allowed.roles), tuple(allowed.users))
+        await set_readers(platform.database, name, chosen)
+    headers = [await _credentials(platform, who) for who in callers]  # before the roles: a key outlives a lesser role
+    for user, role in roles.items():
+        await platform.access.people.set_role(user, role, OPERATOR)  # type: ignore[arg-type]
+    shown = 0
+    for who, sent in zip(callers, headers, strict=True):
+        if not who.key:
+            assert who.user is not None
+            sent = await _token(platform, who.user)
+        permitted = {name for name, allowed in readers.items() if _may_read(who, roles, name, allowed)}
+        await _Check(client, library, sent, _scopes(who, roles), permitted).everything()
+        shown += len(permitted)
+    return shown
+
+
+async def _credentials(platform: Platform, who: Credential) -> dict[str, str]:
+    if not who.key:
+        return {}
+    if who.user is not None:
+        await platform.access.people.set_role(who.user, "admin", OPERATOR)  # so that any scope can be given
+    only = sorted(who.only) if who.only is not None else None
+    made = await platform.access.keys.create(NewKey("drawn", sorted(who.scopes), who.user, only), OPERATOR)
+    return {"X-API-Key": made["key"]}
+
+
+async def _token(platform: Platform, user: str) -> dict[str, str]:
+    row = await people.credentials(platform.database, user)
+    assert row is not None
+    return {"Authorization": f"Bearer {await platform.access.tokens.give(row[0], row[4])}"}
+
+
+@dataclass(frozen=True)
+class _Check:
+    """Every way of reading, tried by one caller."""
+
+    client: httpx.AsyncClient
+    library: Library
+    credentials: dict[str, str]
+    scopes: set[str]
+    permitted: set[str]
+
+    async def everything(self) -> None:
+        await self._searches()
+        await self._answers()
+        await self._collections()
+        await self._documents()
+        await self._sources_and_jobs()
+
+    @property
+    def hidden(self) -> set[str]:
+        return set(_COLLECTIONS) - self.permitted
+
+    async def _call(self, scope: str, method: str, path: str, **more: Any) -> httpx.Response:
+        """The answer: refused without the scope, and holding no marker of what is hidden, with it or without."""
+        answer = await self.client.request(method, path, headers=self.credentials, **more)
+        text = _contents(answer) + str(answer.headers)
+        for name in self.hidden:
+            assert _COLLECTIONS[name] not in text, (method, path, more, name)
+            if name not in path + str(more):  # what was asked for by name is told back
+                assert f'"{name}"' not in text, (method, path, more, name)
+                assert f"'{name}'" not in text, (method, path, more, name)
+        if scope not in self.scopes:
+            assert answer.status_code == 403, (method, path, answer.text)
+        else:
+            assert answer.status_code in {200, 404}, (method, path, answer.text)
+        return answer
+
+    async def _same_as_missing(self, scope: str, method: str, hidden: str, missing: str, path: str, body: Any) -> None:
+        """What is hidden cannot be told from what is not there."""
+
+        def put(value: Any, name: str) -> Any:
+            return value.replace("NAME", name) if isinstance(value, str) else value
+
+        answers: list[tuple[int, str]] = []
+        for name in (hidden, missing):
+            sent = {key: [put(each, name) for each in value] if isinstance(value, list) else put(value, name)
+                    for key, value in body.items()} if body else None  # fmt: skip
+            answer = await self._call(scope, method, put(path, name), json=sent)
+            answers.append((answer.status_code, answer.text.replace(name, "NAME")))
+        assert answers[0] == answers[1], (method, path)
+        assert answers[0][0] == (404 if scope in self.scopes else 403)
+
+    async def _searches(self) -> None:
+        for mode in ("hybrid", "dense", "lexical"):
+            body = {"query": _QUESTION, "mode": mode, "limit": 100}
+            found = (await self._call("search", "POST", "/api/v1/search", json=body)).json()["passages"]
+            assert {each["collection"] for each in found} == self.permitted, mode
+            assert {_COLLECTIONS[name] for name in self.permitted} <= set(
+                " ".join(each["text"] for each in found).replace(".", " ").split()
+            )
+        for name in self.hidden:
+            body = {"query": _QUESTION, "collections": ["NAME"]}
+            await self._same_as_missing("search", "POST", name, _NEVER, "/api/v1/search", body)
+        body = {"query": _QUESTION, "sources": ["shared"], "limit": 100}
+        answer = await self._call("search", "POST", "/api/v1/search", json=body)
+        found = answer.json()["passages"] if answer.status_code == 200 else []
+        assert {each["collection"] for each in found} == self.permitted
+
+    async def _answers(self) -> None:
+        whole = await self._call("ask", "POST", "/api/v1/ask", json={"question": _QUESTION})
+        streamed = await self._call("ask", "POST", "/api/v1/ask", json={"question": _QUESTION, "stream": True})
+        if "ask" not in self.scopes:
+            return
+        citations = whole.json()["citations"]
+        assert {each["collection"] for each in citations} <= self.permitted
+        assert bool(citations) == bool(self.permitted)
+        assert "event: done" in streamed.text
+        assert ("event: citation" in streamed.text) == bool(self.permitted)
+        for name in sorted(self.permitted)[:1]:
+            body = {"question": _QUESTION, "collections": [name]}
+            answer = (await self._call("ask", "POST", "/api/v1/ask", json=body)).json()
+            assert {each["collection"] for each in answer["citations"]} == {name}
+        for name in sorted(self.hidden)[:1]:
+            for stream in (False, True):
+                body = {"question": _QUESTION, "collections": ["NAME"], "stream": stream}
+                await self._same_as_missing("ask", "POST", name, _NEVER, "/api/v1/ask", body)
+
+    async def _collections(self) -> None:
+        listed = (await self._call("search", "GET", "/api/v1/collections")).json()["items"]
+        assert {each["name"] for each in listed} == self.permitted
+        for name, marker in _COLLECTIONS.items():
+            if name in self.permitted:
+                assert (await self._call("search", "GET", f"/api/v1/collections/{name}")).json()["name"] == name
+                assert marker in _contents(await self._call("search", "GET", f"/api/v1/collections/{name}/export"))
+            else:
+                for path in ("/api/v1/collections/NAME", "/api/v1/collections/NAME/export"):
+                    await self._same_as_missing("search", "GET", name, _NEVER, path, None)
+                await self._same_as_missing("search", "GET", name, _NEVER, "/api/v1/documents?collection=NAME", None)
+
+    async def _documents(self) -> None:
+        listed = (await self._call("search", "GET", "/api/v1/documents")).json()
+        assert {each["collection"] for each in listed["items"]} == self.permitted
+        assert len(listed["items"]) == 2 * len(self.permitted)
+        assert listed["next_cursor"] is None
+        for name, documents in self.library.documents.items():
+            for document in documents:
+                ways = ("", "/text", "/versions", f"/text?version={document['version']}&start=0&end=5")
+                for way in ways:
+                    path = f"/api/v1/documents/{document['id']}{way}"
+                    if name in self.permitted:
+                        assert (await self._call("search", "GET", path)).status_code == 200
+                    else:
+                        unseen = f"/api/v1/documents/NAME{way}"
+                        await self._same_as_missing("search", "GET", document["id"], str(uuid4()), unseen, None)
+
+    async def _sources_and_jobs(self) -> None:
+        sources = await self._call("ingest", "GET", "/api/v1/sources")
+        jobs = await self._call("ingest", "GET", "/api/v1/jobs?limit=4")
+        if "ingest" in self.scopes:
+            assert {each["collection"] for each in sources.json()["items"]} == self.permitted
+            assert await self._all_jobs(jobs.json()) == {
+                job for name in self.permitted for job in self.library.jobs[name]
+            }
+        await self._source_by_name()
+        for name, source in self.library.sources.items():
+            await self._one("ingest", name, f"/api/v1/sources/{source}")
+            await self._one("ingest", name, f"/api/v1/sources/{source}/plan")
+            for job in self.library.jobs[name]:
+                await self._one("ingest", name, f"/api/v1/jobs/{job}")
+                await self._one("ingest", name, f"/api/v1/jobs/{job}/events")
+
+    async def _source_by_name(self) -> None:
+        """Every collection has a source of that name; those that are hidden do not make it ambiguous."""
+        answer = await self.client.get("/api/v1/sources/shared", headers=self.credentials)
+        expected = {0: 404, 1: 200}.get(len(self.permitted), 409) if "ingest" in self.scopes else 403
+        assert answer.status_code == expected, answer.text
+        for name in self.hidden:
+            assert name not in answer.text.replace("(" + ", ".join(sorted(self.permitted)) + ")", "")
+            assert _COLLECTIONS[name] not in answer.text
+
+    async def _all_jobs(self, page: dict[str, Any]) -> set[str]:
+        known = set(self.library.all_jobs())
+        seen = {each["id"] for each in page["items"]}
+        while page["next_cursor"] is not None:
+            assert page["next_cursor"] in seen, "a cursor that names a job the caller may not see"
+            page = (await self._call("ingest", "GET", f"/api/v1/jobs?limit=4&cursor={page['next_cursor']}")).json()
+            seen |= {each["id"] for each in page["items"]}
+        return seen & known
+
+    async def _one(self, scope: str, collection: str, path: str) -> None:
+        if collection in self.permitted or scope not in self.scopes:
+            answer = await self._call(scope, "GET", path)
+            assert answer.status_code == (200 if scope in self.scopes else 403), (path, answer.text)
+            return
+        thing = path.split("/")[4]
+        await self._same_as_missing(scope, "GET", thing, str(uuid4()), path.replace(thing, "NAME"), None)
+
+
+def _contents(answer: httpx.Response) -> str:
+    """The text of an answer; of a file, what is in it."""
+    if not answer.headers["Content-Type"].startswith("application/zip"):
+        return answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        return " ".join(each + archive.read(each).decode("utf-8", "replace") for each in archive.namelist())
