@@ -119,7 +119,7 @@ def test_nobody_is_shown_over_http_what_they_may_not_read(settings: Settings, tm
         shown: list[int] = []
 
         @examples(
-            max_examples=int(asked or 10),
+            max_examples=int(asked or 8),
             derandomize=asked is None,
             database=None,
             deadline=None,

@@ -166,7 +166,7 @@ def test_the_operators_endpoint_is_taken_as_it_is(shelf: Bucket) -> None:
     assert len(_uris(shelf.name, settings=settings, gate=Gate(), endpoint=shelf.endpoint)) == 1
 
 
-@pytest.mark.parametrize("endpoint", ["file:///x", "minio:9000", "https://user:secret@minio.example"])
+@pytest.mark.parametrize("endpoint", ["file:///x", "minio:9000"])
 def test_what_is_no_endpoint_is_said_so(endpoint: str) -> None:
     with pytest.raises(Invalid, match="not the address of an S3 server"):
         _uris("shelf", endpoint=endpoint)
