@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """What can be asked of this drill."""
     parser.add_argument("--kills", type=int, default=30, help="how often something is killed (default: 30)")
     parser.add_argument("--documents", type=int, default=500, help="documents in the sync (default: 500)")
-    parser.add_argument("--delay", type=float, default=1.0, help="seconds an embedding request takes (default: 1.0)")
+    parser.add_argument("--delay", type=float, default=0.5, help="seconds an embedding request takes (default: 0.5)")
 
 
 def run(options: argparse.Namespace) -> Result:
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> Result:
             }:
                 worker = _worker(environment(data_dir, **settings))
                 for _ in range(chance.randint(1, 2)):
-                    time.sleep(chance.uniform(1.0, 8.0))
+                    time.sleep(chance.uniform(1.0, 3.0))
                     what = chance.choice(["worker", "extractor", "postgresql"])
                     victims = {"worker": {worker.pid}, "extractor": extractors(worker.pid)}
                     _kill(victims[what] if what in victims else postgres_processes(data_dir))

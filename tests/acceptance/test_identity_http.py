@@ -182,7 +182,7 @@ def test_a_key_cannot_upload_outside_its_collections(running: tuple[Service, Pat
     narrow = serving.knowing(made["key"])
     assert narrow.upload("a.md", b"# A", "mine").status == 202
     for other in ("default", "brand-new"):
-        assert narrow.upload("a.md", b"# A", other).status in {403, 404}
+        assert narrow.upload("a.md", b"# A", other).status == 403
     assert [each["name"] for each in narrow.call("GET", "/api/v1/collections").body["items"]] == ["mine"]
 
 

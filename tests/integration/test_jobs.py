@@ -125,7 +125,7 @@ def test_a_vanished_source_removes_no_document(run: Run[object], tmp_path: Path)
 def test_a_job_can_be_cancelled_waiting_or_running(settings: Settings, tmp_path: Path) -> None:
     folder = write(tmp_path / "notes", {f"{n}.md": f"# N{n}\n\n" + f"words of {n}. " * 400 for n in range(60)})
     with serve_embeddings() as server:
-        server.delay_seconds = 0.6
+        server.delay_seconds = 0.2
 
         async def inside(platform: Platform) -> None:
             await platform.sources.add(NewSource("notes", str(folder)))

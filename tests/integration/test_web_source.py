@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from groundwork.errors import GroundworkError, Invalid, NotFound, Refused, Unavailable
 from groundwork.ingest.extract import extract
@@ -179,13 +180,14 @@ def test_a_redirect_to_something_else_than_a_web_page_is_refused(site: Website, 
         "ftp://example.org/",
         "//example.org",
         "example.org",
+        "http://user:secret@example.org/",
         "http://",
         "http://0177.0.0.1/",
         "http://a b/",
     ],
 )
-def test_only_web_addresses_are_taken(url: str) -> None:
-    with pytest.raises(Invalid):
+def test_only_web_addresses_without_passwords_are_taken(url: str) -> None:
+    with pytest.raises((Invalid, ValidationError)):
         WebSource(WebConfig(urls=(url,)), SourceSettings())
 
 

@@ -28,7 +28,7 @@ from groundwork.store.database import Database
 
 _PREPARE_BATCH = 16
 _PREPARE_THREADS = 2
-_TELL_SECONDS = 0.5
+_TELL_SECONDS = 0.25
 _WINDOW_CHUNKS = 256
 """Chunks embedded together: enough to sort by length and keep every core busy, few enough to lose by a crash."""
 
