@@ -3,6 +3,7 @@
 import os
 import sys
 import types
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 
 from groundwork.cli.main import app
 from groundwork.settings import RoleName, Settings
+from groundwork.settings.models import PriceSettings, ProviderSettings
 
 _WIDTH = 100
 _SETTINGS_INTRO = (
@@ -23,6 +25,7 @@ _COMMANDS_INTRO = (
     "Results go to standard output, everything about the work to standard error. "
     "With `--json` a result is the body HTTP answers."
 )
+_PARTS: dict[str, type[BaseModel]] = {"A provider, as JSON": ProviderSettings, "A price, as JSON": PriceSettings}
 _WRITTEN = "<!-- Written by scripts/reference. Do not edit: change the code and run it again. -->"
 
 
@@ -42,6 +45,8 @@ def settings_page() -> str:
         group = _group(field)
         if group is not None:
             parts += [f"## {name}\n\n{_first_line(group)}", _table(f"GROUNDWORK_{name.upper()}__", group.model_fields)]
+    for title, part in _PARTS.items():
+        parts += [f"## {title}\n\n{_first_line(part)}", _table("", part.model_fields)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -74,7 +79,7 @@ def _first_line(group: type[BaseModel]) -> str:
 
 def _table(prefix: str, fields: dict[str, FieldInfo]) -> str:
     rows = [
-        f"| `{prefix}{name.upper()}` | {_default(field)} | {_takes(field)} | {field.description} |"
+        f"| `{prefix}{name.upper() if prefix else name}` | {_default(field)} | {_takes(field)} | {field.description} |"
         for name, field in fields.items()
     ]
     return "\n".join(["| variable | default | takes | |", "| --- | --- | --- | --- |", *rows])
@@ -94,6 +99,9 @@ _WORDS = {
     str: "text",
     bool: "`true` or `false`",
     Path: "path",
+    Decimal: "number",
+    PriceSettings: "a price",
+    list[ProviderSettings]: "list of providers, as JSON",
     SecretStr: "secret",
     list[str]: "list of texts, as JSON",
     dict[str, SecretStr]: "secrets by name, as JSON",

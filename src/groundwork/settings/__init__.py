@@ -19,6 +19,7 @@ from groundwork.errors import Invalid
 from groundwork.settings.identity import AuthSettings
 from groundwork.settings.identity import RoleName as RoleName
 from groundwork.settings.identity import is_safe_address as is_safe_address
+from groundwork.settings.models import BudgetSettings, CacheSettings, LlmSettings, RerankerSettings, SessionSettings
 
 
 def _default_data_dir() -> Path:
@@ -336,7 +337,12 @@ class Settings(BaseSettings):
     ingest: IngestSettings = IngestSettings()
     sources: SourceSettings = SourceSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    reranker: RerankerSettings = RerankerSettings()
     answer: AnswerSettings = AnswerSettings()
+    llms: LlmSettings = LlmSettings()
+    cache: CacheSettings = CacheSettings()
+    budgets: BudgetSettings = BudgetSettings()
+    sessions: SessionSettings = SessionSettings()
     worker: WorkerSettings = WorkerSettings()
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()

@@ -1,4 +1,4 @@
-"""Settings in, a Platform out: the only module that names an adapter.
+"""Settings in, a Platform out.
 
 Every face gets one `Platform` and makes the same calls. What is slow to start (the model, the lexical index) is
 started by `ready`, so that a command which does not search does not wait for it.
@@ -6,8 +6,7 @@ started by `ready`, so that a command which does not search does not wait for it
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ from uuid import UUID
 from groundwork.access.house import Access
 from groundwork.access.scope import ANYONE, OPERATOR, Caller
 from groundwork.answer.ask import Answer, Asker, Event
+from groundwork.assembly import adapters
+from groundwork.assembly.measured import Measured
 from groundwork.clock import utc_now
 from groundwork.embedders import Embedder
 from groundwork.errors import Conflict, NotFound
@@ -33,17 +34,15 @@ from groundwork.ingest.portable import exchange
 from groundwork.ingest.portable.read import open_portable
 from groundwork.ingest.portable.save import Progress as Told
 from groundwork.ingest.portable.save import untold
-from groundwork.ingest.prepare import Preparer
 from groundwork.ingest.records import Destination
 from groundwork.ingest.upkeep import removal
 from groundwork.ingest.upkeep.labels import Relabel, relabel
 from groundwork.ingest.uploads import Originals, Uploads
-from groundwork.lexical.follow import Follower
 from groundwork.retrieve import scope
 from groundwork.retrieve.catalog import Catalog
 from groundwork.retrieve.request import Request, question, settled
 from groundwork.retrieve.search import Found, Mode, Searcher
-from groundwork.settings import EmbedderSettings, Settings
+from groundwork.settings import Settings
 from groundwork.spaces.active import ActiveSpace, ActiveSpaces
 from groundwork.spaces.registry import Spaces
 from groundwork.store import migrate, statistics
@@ -68,19 +67,19 @@ class Platform:
         """As anyone sees it; `seen_by` for somebody else's view."""
         self._everything = self.catalog.seen_by(OPERATOR)
         self.vectors: VectorIndex = PgVectorIndex(database)
-        self.lexical = _follower(settings.data_dir / "lexical", database)
+        self.lexical = adapters.follower(settings.data_dir / "lexical", database)
         self.jobs = Jobs(database)
         self.sources = registry.Sources(database, self.jobs, settings)
         self.uploads = Uploads(database, self.jobs, Originals(settings.data_dir / "originals"))
-        self.active = ActiveSpaces(database, settings.embedder, _embedder)
-        self.spaces = Spaces(database, self.jobs, self.vectors, settings, self.active, _embedder)
+        self.active = ActiveSpaces(database, settings.embedder, adapters.embedder)
+        self.spaces = Spaces(database, self.jobs, self.vectors, settings, self.active, adapters.embedder)
 
     @cached_property
     def pipeline(self) -> Pipeline:
         """Ingestion; call `ready_to_ingest` first."""
         return Pipeline(
             self.database,
-            _preparer(self.settings),
+            adapters.preparer(self.settings),
             lambda: self.active.current,
             self.active.refresh,
             lambda: ensure_room(self.settings.data_dir, self.settings.ingest.reserve_disk_mb),
@@ -287,7 +286,9 @@ class Platform:
     async def evaluate(self, folder: Path, mode: Mode, qrels: str | None, step: evaluation.Step) -> dict[str, Any]:
         """Measures search and answers on a BEIR folder, compared with the last time. Raises Invalid."""
         await self.ready()
-        report = await evaluation.evaluate(_Measured(self), folder, mode, qrels, step)
+        report = await evaluation.evaluate(
+            Measured(self.ingest_items, self.search, self.ask, self.delete_collection), folder, mode, qrels, step
+        )
         return history.compare_and_save(self.settings.data_dir / "evaluations", report, utc_now())
 
     async def close(self) -> None:
@@ -322,27 +323,6 @@ class Platform:
         return find
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """The platform as an evaluation sees it."""
-
-    platform: Platform
-
-    async def ingest(self, items: list[Item], collection: str, progress: sync.Progress) -> sync.Report:
-        return await self.platform.ingest_items(items, collection, progress)
-
-    async def search(self, text: str, collection: str, mode: Mode, limit: int) -> Found:
-        return await self.platform.search(Request(text, limit, mode, [collection], caller=OPERATOR))
-
-    async def quotes(self, text: str, collection: str) -> list[str]:
-        answer = await self.platform.ask(Request(text, collections=[collection], caller=OPERATOR))
-        return [citation.quote.text for citation in answer.citations]
-
-    async def forget(self, collection: str) -> None:
-        with suppress(NotFound):
-            await self.platform.delete_collection(collection)
-
-
 @asynccontextmanager
 async def open_platform(settings: Settings) -> AsyncGenerator[Platform]:
     """A platform for as long as the block runs: the database up and migrated, nothing heavy loaded yet.
@@ -358,35 +338,3 @@ async def open_platform(settings: Settings) -> AsyncGenerator[Platform]:
         platform = Platform(settings, database, server)
         stack.push_async_callback(platform.close)
         yield platform
-
-
-def _follower(folder: Path, database: Database) -> Follower:
-    from groundwork.lexical import tantivy  # start-up time
-
-    return Follower(folder, tantivy.TantivyIndex, tantivy.FORMAT, database)
-
-
-def _embedder(chosen: EmbedderSettings) -> Embedder:
-    if chosen.kind == "openai":
-        from groundwork.embedders.openai import OpenAIEmbedder  # start-up time
-
-        return OpenAIEmbedder(chosen)
-    if chosen.kind == "hashing":
-        from groundwork.embedders.hashing import HashingEmbedder  # start-up time
-
-        return HashingEmbedder(chosen.dimension, chosen.max_tokens)
-    from groundwork.embedders.openvino import OpenVinoEmbedder  # start-up time
-
-    return OpenVinoEmbedder(chosen.threads)
-
-
-def _preparer(settings: Settings) -> Preparer:
-    from groundwork.embedders.packaged import tokenizer_file  # start-up time
-    from groundwork.ingest.extract import Extractor  # start-up time
-    from groundwork.ingest.split import Splitter  # start-up time
-
-    return Preparer(
-        Extractor(settings.ingest),
-        Splitter(tokenizer_file(), settings.ingest.chunk_tokens),
-        settings.ingest.max_file_mb << 20,
-    )

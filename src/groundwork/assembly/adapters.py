@@ -1,0 +1,44 @@
+"""Which adapter stands behind each port, by the settings; loaded when first needed, since most are slow to import."""
+
+from pathlib import Path
+
+from groundwork.embedders import Embedder
+from groundwork.ingest.prepare import Preparer
+from groundwork.lexical.follow import Follower
+from groundwork.settings import EmbedderSettings, Settings
+from groundwork.store.database import Database
+
+
+def follower(folder: Path, database: Database) -> Follower:
+    """The lexical index of this machine, kept in step with the record."""
+    from groundwork.lexical import tantivy  # start-up time
+
+    return Follower(folder, tantivy.TantivyIndex, tantivy.FORMAT, database)
+
+
+def embedder(chosen: EmbedderSettings) -> Embedder:
+    """The chosen model. Raises Invalid."""
+    if chosen.kind == "openai":
+        from groundwork.embedders.openai import OpenAIEmbedder  # start-up time
+
+        return OpenAIEmbedder(chosen)
+    if chosen.kind == "hashing":
+        from groundwork.embedders.hashing import HashingEmbedder  # start-up time
+
+        return HashingEmbedder(chosen.dimension, chosen.max_tokens)
+    from groundwork.embedders.openvino import OpenVinoEmbedder  # start-up time
+
+    return OpenVinoEmbedder(chosen.threads)
+
+
+def preparer(settings: Settings) -> Preparer:
+    """Files into chunks."""
+    from groundwork.embedders.packaged import tokenizer_file  # start-up time
+    from groundwork.ingest.extract import Extractor  # start-up time
+    from groundwork.ingest.split import Splitter  # start-up time
+
+    return Preparer(
+        Extractor(settings.ingest),
+        Splitter(tokenizer_file(), settings.ingest.chunk_tokens),
+        settings.ingest.max_file_mb << 20,
+    )

@@ -1,0 +1,42 @@
+"""The platform as an evaluation sees it: what it needs of it, and nothing else."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from groundwork.access.scope import OPERATOR
+from groundwork.answer.ask import Answer
+from groundwork.errors import NotFound
+from groundwork.ingest import sync
+from groundwork.ingest.items import Item
+from groundwork.retrieve.request import Request
+from groundwork.retrieve.search import Found, Mode
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is measured, by calls on the platform."""
+
+    ingest_items: Callable[[list[Item], str, sync.Progress], Awaitable[sync.Report]]
+    find: Callable[[Request], Awaitable[Found]]
+    ask: Callable[[Request], Awaitable[Answer]]
+    delete_collection: Callable[[str], Awaitable[dict[str, Any]]]
+
+    async def ingest(self, items: list[Item], collection: str, progress: sync.Progress) -> sync.Report:
+        """Takes documents into a collection."""
+        return await self.ingest_items(items, collection, progress)
+
+    async def search(self, text: str, collection: str, mode: Mode, limit: int) -> Found:
+        """Passages for a question."""
+        return await self.find(Request(text, limit, mode, [collection], caller=OPERATOR))
+
+    async def quotes(self, text: str, collection: str) -> list[str]:
+        """What an answer quotes."""
+        answer = await self.ask(Request(text, collections=[collection], caller=OPERATOR))
+        return [citation.quote.text for citation in answer.citations]
+
+    async def forget(self, collection: str) -> None:
+        """Removes the collection, if it is there."""
+        with suppress(NotFound):
+            await self.delete_collection(collection)

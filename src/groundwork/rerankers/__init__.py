@@ -1,0 +1,26 @@
+"""Rerankers: how well each of a few texts answers a question, judged with both before the eyes. Off unless chosen."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Reranker(Protocol):
+    """Scores texts for a question."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for reports and cache keys: kind and model."""
+        ...
+
+    @property
+    def private(self) -> bool:
+        """Whether what it is given stays on machines that may see private collections."""
+        ...
+
+    async def score(self, question: str, texts: Sequence[str]) -> list[float]:
+        """One score a text, in the order given; higher is better, 0 to 1. Raises Unavailable, Invalid."""
+        ...
+
+    async def close(self) -> None:
+        """Gives back what it holds."""
+        ...
