@@ -49,6 +49,11 @@ class Caller:
         """Whether no reader has to be named for them."""
         return self.operator or "admin" in self.roles
 
+    @property
+    def account(self) -> str:
+        """Who pays, and whose conversations these are: the user, or a program's key by its name (`key:nightly`)."""
+        return self.user or self.name.partition("/")[0]
+
     def deed(self, action: str, subject: str, **details: Any) -> Deed:
         """An entry for the audit log."""
         return Deed(self.name, action, subject, self.address, details)
