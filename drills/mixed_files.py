@@ -29,6 +29,7 @@ from groundwork.settings import load_settings
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 _RAW_PASSAGES = 1500
+_FEW_WORDS = 3
 _LONGEST_QUERY = 200
 _PASSAGES = """
 SELECT d.id, d.uri, d.media_type, v.title, c.heading_path, c.text FROM chunks c
@@ -160,7 +161,9 @@ async def _look(
         documents: dict[Any, list[Any]] = {}
         for row in rows:
             documents.setdefault(row[0], []).append(row)
-        chosen = random.Random(options.seed).sample(sorted(documents), min(options.sample, len(documents)))
+        chosen = random.Random(options.seed).sample(
+            sorted(documents, key=lambda each: documents[each][0][1]), min(options.sample, len(documents))
+        )
         lost = [missing for each in chosen if (missing := await _lost(platform, documents[each]))]
     kinds = Counter(chunks[0][2] for chunks in documents.values())
     figures = {**rates, "looked_for": len(chosen), "found": len(chosen) - len(lost), "media_types": dict(kinds)}
@@ -184,8 +187,9 @@ def _rates(platform: Platform, rows: list[Any], seconds: float) -> dict[str, Any
 async def _lost(platform: Platform, chunks: list[Any]) -> str:
     """Why a document is not found by its own words; empty when it is."""
     longest = max(chunks, key=lambda row: len(row[5]))
-    sentences = re.split(r"(?<=[.?!])\s+|\n+", longest[5])
-    query = max(sentences, key=len)[:_LONGEST_QUERY]
+    sentence = max(re.split(r"(?<=[.?!])\s+|\n+", longest[5]), key=len)
+    # A row of figures tells no document from another; all that stands around it does.
+    query = (sentence if len(set(re.findall(r"\w+", sentence))) > _FEW_WORDS else longest[5])[:_LONGEST_QUERY]
     if not re.search(r"\w", query):
         return ""
     found = await platform.search(Request(text=query, limit=10))
