@@ -317,7 +317,7 @@ def _main(arguments: list[str]) -> None:
     seconds = [float(each) for each in arguments[1:]]
     with serve_models() as server:
         server.default = says(
-            *(TEXT[n % len(TEXT)] for n in range(pieces)), **dict(zip(("before", "between"), seconds))
+            *(TEXT[n % len(TEXT)] for n in range(pieces)), **dict(zip(("before", "between"), seconds, strict=False))
         )
         print(server.url, flush=True)
         sys.stdin.read()
