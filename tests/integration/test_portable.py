@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from groundwork.access.scope import OPERATOR
 from groundwork.assembly import Platform, Request
 from groundwork.errors import Conflict, Corrupt, GroundworkError, Invalid, NotFound
 from groundwork.ingest.upkeep.labels import Relabel
@@ -267,3 +268,35 @@ def test_an_empty_collection_travels_too(run: Run[object], tmp_path: Path) -> No
         assert (await platform.catalog.collection("bare"))["description"] == "Nothing yet."
 
     run(work)
+
+
+def test_what_is_private_stays_private(run: Run[object], tmp_path: Path) -> None:
+    async def work(platform: Platform) -> None:
+        await _fill(platform, tmp_path / "library")
+        await platform.export_collection("home", tmp_path / "open.zip")
+        await platform.set_private("home", True, OPERATOR)
+        await platform.export_collection("home", tmp_path / "private.zip")
+        found = await platform.search(Request("levels of brightness", collections=["home"]))
+        assert found.passages
+        assert all(each.chunk.private for each in found.passages)
+
+        async def taken(file: Path, name: str) -> bool:
+            await platform.import_collection(file, name)
+            return (await platform.catalog.collection(name))["private"]
+
+        assert await taken(tmp_path / "private.zip", "copy")
+        assert not await taken(tmp_path / "open.zip", "other")
+        assert await taken(tmp_path / "private.zip", "other"), "its passages must not become less private"
+        assert await taken(tmp_path / "open.zip", "copy")
+        older = _rewritten(tmp_path / "open.zip", tmp_path / "older.zip", _without_privacy)
+        assert not await taken(older, "third")
+
+    run(work)
+
+
+def _without_privacy(name: str, content: bytes) -> bytes:
+    if name != "manifest.json":
+        return content
+    said = json.loads(content)
+    del said["collection"]["private"]
+    return json.dumps(said).encode()

@@ -25,7 +25,20 @@ def embedder() -> OpenVinoEmbedder:
 
 def passage(number: int, title: str, text: str, score: float, start: int = 0) -> Passage:
     chunk = ChunkRow(
-        UUID(int=number), UUID(int=number), b"", title, "u", "c", "t", None, [], start, start + len(text), text
+        chunk_id=UUID(int=number),
+        document_id=UUID(int=number),
+        version=b"",
+        title=title,
+        uri="u",
+        collection="c",
+        media_type="t",
+        page=None,
+        heading_path=[],
+        start=start,
+        end=start + len(text),
+        text=text,
+        collection_id=UUID(int=0),
+        private=False,
     )
     return Passage(chunk, score, None, None)
 

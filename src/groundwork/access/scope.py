@@ -52,7 +52,11 @@ class Caller:
     @property
     def account(self) -> str:
         """Who pays, and whose conversations these are: the user, or a program's key by its name (`key:nightly`)."""
-        return self.user or self.name.partition("/")[0]
+        if self.user is not None:
+            return self.user
+        return (
+            self.name.rpartition("/")[0] if self.name.startswith("key:") else self.name
+        )  # a key's name may hold a slash
 
     def deed(self, action: str, subject: str, **details: Any) -> Deed:
         """An entry for the audit log."""

@@ -69,6 +69,7 @@ class CollectionRequest(BaseModel):
 
     name: Text = Field(min_length=1, max_length=200)
     description: Text = Field("", max_length=2000)
+    private: bool = Field(False, description="Its passages go to language models of tier 0 only.")
 
 
 class Span(BaseModel):
@@ -226,6 +227,7 @@ class CollectionBody(BaseModel):
     documents: int
     chunks: int
     generation: int
+    private: bool = Field(description="Its passages go to language models of tier 0 only.")
     created_at: str
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.background import BackgroundTask
 from starlette.responses import FileResponse
 
@@ -25,6 +25,14 @@ class ReadersBody(BaseModel):
     everyone: bool
     roles: list[Role] = []
     users: list[Text] = []
+
+
+class CollectionChange(BaseModel):
+    """What is to be different."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    private: bool = Field(description="Whether its passages go to language models of tier 0 only.")
 
 
 _FILE: dict[int | str, dict[str, Any]] = {
@@ -48,13 +56,19 @@ async def list_collections(
 @router.post("", status_code=201, response_model=CollectionBody, summary="Make a collection", dependencies=[ADMIN])
 async def create(body: CollectionRequest, platform: PlatformDep) -> dict[str, Any]:
     """A new, empty collection."""
-    return await platform.create_collection(body.name, body.description)
+    return await platform.create_collection(body.name, body.description, body.private)
 
 
 @router.get("/{name}", response_model=CollectionBody, summary="Look at a collection")
 async def show(name: Text, platform: PlatformDep, caller: SearchCaller) -> dict[str, Any]:
     """One collection."""
     return await platform.catalog.seen_by(caller).collection(name)
+
+
+@router.patch("/{name}", response_model=CollectionBody, summary="Change a collection")
+async def change(name: Text, body: CollectionChange, platform: PlatformDep, caller: AdminCaller) -> dict[str, Any]:
+    """Says whether its passages go to private language models only; holds from the next question on."""
+    return await platform.set_private(name, body.private, caller)
 
 
 @router.get("/{name}/export", response_class=FileResponse, responses=_FILE, summary="Export a collection as one file")

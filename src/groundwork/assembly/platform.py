@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from groundwork.access.audit import log
 from groundwork.access.house import Access
 from groundwork.access.scope import ANYONE, OPERATOR, Caller
 from groundwork.answer.ask import Answer, Asker, Event
@@ -275,12 +276,20 @@ class Platform:
         await self.lexical.catch_up()
         return collection
 
-    async def create_collection(self, name: str, description: str = "") -> dict[str, Any]:
+    async def create_collection(self, name: str, description: str = "", private: bool = False) -> dict[str, Any]:
         """A new, empty collection. Raises Conflict when the name is taken."""
         check_collection_name(name)
         async with self.database.transaction() as connection:
-            if not await ingest_records.create_collection(connection, name, description):
+            if not await ingest_records.create_collection(connection, name, description, private):
                 raise Conflict(f"There is a collection named {name!r} already. Choose another name, or use it.")
+        return await self._everything.collection(name)
+
+    async def set_private(self, name: str, private: bool, by: Caller) -> dict[str, Any]:
+        """Says whether a collection's passages go to private models only; the collection. Raises NotFound."""
+        await self.catalog.seen_by(by).collection(name)
+        async with self.database.transaction() as connection:
+            await ingest_records.set_private(connection, name, private)
+            await log.note(connection, by.deed("privacy_changed", name, private=private))
         return await self._everything.collection(name)
 
     async def evaluate(self, folder: Path, mode: Mode, qrels: str | None, step: evaluation.Step) -> dict[str, Any]:

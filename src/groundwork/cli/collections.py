@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="List, make and remove collections.", no_args_is_help=True, rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(help="The collection's name.", show_default=False)]
-_KEYS = ("name", "documents", "chunks", "description")
+_KEYS = ("name", "documents", "chunks", "private", "description")
 
 
 @app.command("list")
@@ -50,14 +50,33 @@ def show(name: Name, as_json: AsJson = False) -> None:
 def create(
     name: Name,
     description: Annotated[str, typer.Option(help="What it holds.")] = "",
+    private: Annotated[bool, typer.Option("--private", help="Its passages go to private models only.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make a new, empty collection."""
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        return await platform.create_collection(name, description)
+        return await platform.create_collection(name, description, private)
 
     _print(with_platform(work), as_json)
+
+
+@app.command()
+def private(
+    name: Name,
+    off: Annotated[bool, typer.Option("--off", help="They may go to any model again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a collection's passages to private language models (tier 0). Holds for the next question."""
+
+    async def work(platform: "Platform") -> dict[str, Any]:
+        return await platform.set_private(name, not off, await caller(platform))
+
+    body = with_platform(work)
+    if as_json:
+        put_json(body)
+    else:
+        say(f"{name}: its passages go to {'private models only' if body['private'] else 'any model'}.")
 
 
 @app.command()
@@ -82,7 +101,8 @@ def _print(body: dict[str, Any], as_json: bool) -> None:
         put_json(body)
     else:
         held = f"{counted(body['documents'], 'document')}, {counted(body['chunks'], 'passage')}"
-        say(f"{body['name']}: {held}. {body['description']}".strip())
+        privacy = "Private. " if body["private"] else ""
+        say(f"{body['name']}: {held}. {privacy}{body['description']}".strip())
 
 
 @app.command()

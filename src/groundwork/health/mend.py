@@ -1,11 +1,13 @@
 """Mends what a look found, in the order in which one mending makes the next possible."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
+from uuid import UUID
 
 import structlog
+from psycopg import AsyncConnection
 
 from groundwork.errors import GroundworkError
 from groundwork.health import drift, records
@@ -56,7 +58,7 @@ async def _mend_rows(means: Means) -> None:
         await records.delete_ownerless(connection)
         await records.delete_stale_checkpoints(connection)
         await records.delete_altered_former_texts(connection)
-        await records.fall_back(connection)
+        await _announce(connection, await records.fall_back(connection))
 
 
 async def _read_again(means: Means, told: Told) -> None:
@@ -88,13 +90,18 @@ async def _take_uploads(means: Means) -> None:
 async def _mend_lexical(means: Means, seen: Seen) -> None:
     few = seen.lexical.missing_count < drift.MOST_KEPT
     if few and not seen.lexical.extra_count and not seen.lexical_unreadable:
-        pairs = sorted(await records.documents_of(means.stored.database, seen.lexical.missing))
+        pairs = await records.documents_of(means.stored.database, seen.lexical.missing)
         async with means.stored.database.transaction() as connection:
-            for collection_id, group in groupby(pairs, key=lambda pair: pair[0]):
-                await announce(connection, collection_id, [document_id for _, document_id in group])
+            await _announce(connection, pairs)
         await means.stored.lexical.catch_up()
     else:
         await means.stored.lexical.renew()
+
+
+async def _announce(connection: AsyncConnection, documents: Iterable[tuple[UUID, UUID]]) -> None:
+    """Tells followers and caches of documents, each with its collection."""
+    for collection_id, group in groupby(sorted(documents), key=lambda pair: pair[0]):
+        await announce(connection, collection_id, [document_id for _, document_id in group])
 
 
 async def _attempt(what: str, work: Any) -> None:

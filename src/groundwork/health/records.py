@@ -175,8 +175,10 @@ async def delete_altered_former_texts(connection: AsyncConnection) -> int:
     return cursor.rowcount
 
 
-async def fall_back(connection: AsyncConnection) -> list[UUID]:
-    """Gives documents without their live text the newest sound version they have, else none; those that are left with none.
+async def fall_back(connection: AsyncConnection) -> list[tuple[UUID, UUID]]:
+    """Gives documents without their live text the newest sound version they have, else none.
+
+    Collection and id of those that are left with none.
 
     Their passages are not right yet.
     """
@@ -187,11 +189,12 @@ async def fall_back(connection: AsyncConnection) -> list[UUID]:
         "(SELECT FROM document_versions v WHERE v.id = d.live_version AND v.document_id = d.id)"
     )
     cursor = await connection.execute(
-        "UPDATE documents SET status = 'failed', error = %s WHERE status = 'ready' AND live_version IS NULL RETURNING id",
+        "UPDATE documents SET status = 'failed', error = %s WHERE status = 'ready' AND live_version IS NULL "
+        "RETURNING collection_id, id",
         ("Its text was lost. Sync its source or upload it again.",),
     )
-    lost = [row[0] for row in await cursor.fetchall()]
-    await connection.execute("DELETE FROM chunks WHERE document_id = ANY(%s)", (lost,))
+    lost = [(row[0], row[1]) for row in await cursor.fetchall()]
+    await connection.execute("DELETE FROM chunks WHERE document_id = ANY(%s)", ([each for _, each in lost],))
     return lost
 
 

@@ -208,8 +208,13 @@ async def announce(connection: AsyncConnection, collection_id: UUID, documents: 
     await connection.execute(
         "INSERT INTO changes (collection_id, document_id) SELECT %s, unnest(%s::uuid[])", (collection_id, documents)
     )
-    await connection.execute("UPDATE collections SET generation = generation + 1 WHERE id = %s", (collection_id,))
+    await grow(connection, collection_id)
     await connection.execute("NOTIFY groundwork_changes")
+
+
+async def grow(connection: AsyncConnection, collection_id: UUID) -> None:
+    """Makes the generation of a collection grow, for a change that people see and no index has to follow."""
+    await connection.execute("UPDATE collections SET generation = generation + 1 WHERE id = %s", (collection_id,))
 
 
 async def note_pending(
@@ -232,13 +237,22 @@ async def pending_upload(database: Database, document_id: UUID) -> Row | None:
     )
 
 
-async def create_collection(connection: AsyncConnection, name: str, description: str) -> bool:
+async def create_collection(connection: AsyncConnection, name: str, description: str, private: bool = False) -> bool:
     """Makes a collection; False when the name is taken."""
     cursor = await connection.execute(
-        "INSERT INTO collections (id, name, description) VALUES (%s, %s, %s) ON CONFLICT (name) DO NOTHING",
-        (new_id(), name, description),
+        "INSERT INTO collections (id, name, description, private) VALUES (%s, %s, %s, %s) ON CONFLICT (name) DO NOTHING",
+        (new_id(), name, description, private),
     )
     return cursor.rowcount == 1
+
+
+async def set_private(connection: AsyncConnection, name: str, private: bool) -> None:
+    """Says whether a collection's passages go to private models only; a change makes its generation grow."""
+    await connection.execute(
+        "UPDATE collections SET private = %(private)s, generation = generation + 1 "
+        "WHERE name = %(name)s AND private <> %(private)s",
+        {"name": name, "private": private},
+    )
 
 
 async def delete_collection(connection: AsyncConnection, name: str) -> None:

@@ -97,13 +97,14 @@ class Catalog:
 
 
 def _collection(row: Row) -> dict[str, Any]:
-    name, description, documents, chunks, generation, created_at = row
+    name, description, documents, chunks, generation, created_at, private = row
     return {
         "name": name,
         "description": description,
         "documents": documents,
         "chunks": chunks,
         "generation": generation,
+        "private": private,
         "created_at": created_at.isoformat(),
     }
 

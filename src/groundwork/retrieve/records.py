@@ -24,13 +24,16 @@ class ChunkRow:
     start: int
     end: int
     text: str
+    collection_id: UUID
+    private: bool
+    """Its collection's passages go to language models of tier 0 only."""
 
 
 async def chunks(database: Database, ids: Sequence[UUID], filters: Filters) -> dict[UUID, ChunkRow]:
     """Those chunks by id, as far as they are visible in scope this moment: the record has the last word."""
     rows = await database.fetch(
         "SELECT c.id, c.document_id, v.sha256, v.title, d.uri, k.name, v.media_type, c.page, c.heading_path, "
-        "c.start_char, c.end_char, c.text FROM chunks c "
+        "c.start_char, c.end_char, c.text, k.id, k.private FROM chunks c "
         "JOIN documents d ON d.id = c.document_id AND d.live_version = c.version_id "
         "JOIN document_versions v ON v.id = c.version_id JOIN collections k ON k.id = d.collection_id "
         "WHERE c.id = ANY(%s) AND d.collection_id = ANY(%s)",
@@ -64,15 +67,32 @@ async def source_ids(database: Database, names: Sequence[str], scope: Sequence[U
 _COLLECTION = (
     "SELECT k.name, k.description, "
     "(SELECT count(*) FROM documents d WHERE d.collection_id = k.id), "
-    "(SELECT count(*) FROM chunks c WHERE c.collection_id = k.id), k.generation, k.created_at FROM collections k "
+    "(SELECT count(*) FROM chunks c WHERE c.collection_id = k.id), k.generation, k.created_at, k.private FROM collections k "
 )
 
 
 async def collections(database: Database, scope: Sequence[UUID], after: str, limit: int) -> list[Row]:
-    """Name, description, documents, chunks, generation and creation time of collections in scope after a name."""
+    """Name, description, documents, chunks, generation, creation time and privacy of collections in scope after a name."""
     return await database.fetch(
         _COLLECTION + "WHERE k.id = ANY(%s) AND k.name > %s ORDER BY k.name LIMIT %s", (list(scope), after, limit)
     )
+
+
+async def generations(database: Database, collection_ids: Sequence[UUID]) -> dict[UUID, int]:
+    """The generation of each of those collections that are there: it grows with every visible change.
+
+    Read it before the search whose answer is to be kept under it: what changes in between then has another key.
+    """
+    rows = await database.fetch("SELECT id, generation FROM collections WHERE id = ANY(%s)", (list(collection_ids),))
+    return dict(rows)
+
+
+async def private_among(database: Database, collection_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the collections whose passages go to language models of tier 0 only; one that is gone is among them."""
+    rows = await database.fetch(
+        "SELECT id FROM collections WHERE id = ANY(%s) AND NOT private", (list(collection_ids),)
+    )
+    return set(collection_ids) - {row[0] for row in rows}
 
 
 _DOCUMENT = (

@@ -149,8 +149,12 @@ async def forget_old_failures(connection: AsyncConnection) -> None:
 
 
 async def delete(connection: AsyncConnection, name: str) -> None:
-    """Removes somebody with their keys and what they were given to read."""
-    await connection.execute("DELETE FROM collection_readers WHERE kind = 'user' AND name = %s", (name,))
+    """Removes somebody with their keys, their conversations and what they were given to read."""
+    await connection.execute(
+        "WITH gone AS (DELETE FROM collection_readers WHERE kind = 'user' AND name = %s RETURNING collection_id) "
+        "UPDATE collections SET generation = generation + 1 WHERE id IN (SELECT collection_id FROM gone)",
+        (name,),
+    )
     await connection.execute("DELETE FROM users WHERE name = %s", (name,))
 
 

@@ -18,12 +18,13 @@ async def export_collection(
     database: Database, name: str, file: Path, replace: bool, progress: Progress
 ) -> dict[str, Any]:
     """Writes a collection into `file`; what is in it. Raises NotFound, Conflict, Unavailable."""
-    collection_id, description = await records.collection(database, name)
+    collection_id, description, private = await records.collection(database, name)
     space = await spaces.live(database)
     if space is None:
         raise Conflict("Nothing was ever taken in here: there is nothing to export.")
     model = form.Model(name=space.model.name, revision=space.model.revision, dimension=space.model.dimension)
-    chosen = Chosen(collection_id, form.Collection(name=name, description=description), space.id, model)
+    told = form.Collection(name=name, description=description, private=private)
+    chosen = Chosen(collection_id, told, space.id, model)
     manifest = await save.save(database, chosen, file, replace, progress)
     return {
         "collection": name,
@@ -35,9 +36,15 @@ async def export_collection(
 
 
 async def import_collection(pipeline: Pipeline, file: PortableFile, name: str, progress: Progress) -> dict[str, Any]:
-    """Takes a checked file into a collection, made when there is none; what that did."""
+    """Takes a checked file into a collection, made when there is none; what that did.
+
+    What was private stays so: a collection that takes it in becomes private.
+    """
     async with pipeline.database.transaction() as connection:
-        await ingest_records.create_collection(connection, name, file.manifest.collection.description)
+        was = file.manifest.collection
+        await ingest_records.create_collection(connection, name, was.description, was.private)
+        if was.private:
+            await ingest_records.set_private(connection, name, True)
         collection_id = await ingest_records.ensure_collection(connection, name)
     space = pipeline.space()
     model = space.embedder.model

@@ -46,6 +46,8 @@ class Collection(Line):
 
     name: str
     description: str = ""
+    private: bool = False
+    """Whether its passages go to private models only."""
 
 
 class Counts(Line):

@@ -77,12 +77,12 @@ class Held:
     metadata: dict[str, Any]
 
 
-async def collection(database: Database, name: str) -> tuple[UUID, str]:
-    """Id and description of a collection. Raises NotFound."""
-    row = await database.fetch_one("SELECT id, description FROM collections WHERE name = %s", (name,))
+async def collection(database: Database, name: str) -> tuple[UUID, str, bool]:
+    """Id, description and privacy of a collection. Raises NotFound."""
+    row = await database.fetch_one("SELECT id, description, private FROM collections WHERE name = %s", (name,))
     if row is None:
         raise NotFound(f"There is no collection named {name!r}. `groundwork collections list` lists those there are.")
-    return row[0], row[1]
+    return row[0], row[1], row[2]
 
 
 async def held(database: Database, collection_id: UUID, uris: Sequence[str]) -> dict[str, Held]:

@@ -72,6 +72,8 @@ async def _take_batch(
         ids = await records.document_ids(connection, collection_id, [each.line.uri for each in changed])
         await records.add_former_versions(connection, _former(changed, ids))
         await records.set_around(connection, {ids[each.line.uri]: _around(each) for each in changed})
+        if unpublished := [ids[each.line.uri] for each in changed if each.live is None]:
+            await ingest_records.announce(connection, collection_id, unpublished)  # of their labels
     _count(done, batch, changed, held, publications)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from groundwork.errors import Invalid
-from groundwork.ingest.records import announce
+from groundwork.ingest.records import announce, grow
 from groundwork.ingest.upkeep import records
 from groundwork.store.database import Database
 
@@ -41,6 +41,8 @@ async def relabel(database: Database, document_id: UUID, change: Relabel) -> boo
         await records.set_labels(connection, document_id, tags, kept)
         if tags != sorted(before.tags):
             await announce(connection, before.collection_id, [document_id])
+        elif kept != before.metadata:
+            await grow(connection, before.collection_id)
     return True
 
 
