@@ -18,6 +18,7 @@ from groundwork.access.scope import ANYONE, OPERATOR, Caller
 from groundwork.answer.ask import Answer, Asker, Event
 from groundwork.assembly import adapters
 from groundwork.assembly.measured import Measured
+from groundwork.budgets.meter import Budgets
 from groundwork.clock import utc_now
 from groundwork.embedders import Embedder
 from groundwork.errors import Conflict, NotFound
@@ -64,6 +65,7 @@ class Platform:
         self.database = database
         self.server = server
         self.access = Access(database, settings)
+        self.budgets = Budgets(database, settings.budgets)
         self.catalog = Catalog(database)
         """As anyone sees it; `seen_by` for somebody else's view."""
         self._everything = self.catalog.seen_by(OPERATOR)
@@ -306,6 +308,7 @@ class Platform:
             self.searcher.close()
         if "pipeline" in self.__dict__:
             await asyncio.to_thread(self.pipeline.preparer.extractor.close)
+        await self.budgets.close()
         await self.access.close()
         await self.active.close()
         await self.lexical.close()

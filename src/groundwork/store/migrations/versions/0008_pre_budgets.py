@@ -23,8 +23,9 @@ CREATE TABLE budget_periods (
     spent_usd    numeric(18, 6) NOT NULL DEFAULT 0 CHECK (spent_usd >= 0),
     reserved_usd numeric(18, 6) NOT NULL DEFAULT 0 CHECK (reserved_usd >= 0),
     PRIMARY KEY (account, period, begins)
-);
-CREATE INDEX budget_periods_by_spent ON budget_periods (period, begins, spent_usd DESC);
+) WITH (fillfactor = 50);
+CREATE INDEX budget_periods_by_time ON budget_periods (period, begins);
+COMMENT ON TABLE budget_periods IS 'Sums of the ledger and of open reservations. No index holds a sum: changes stay in the page.';
 
 CREATE TABLE budget_reservations (
     id           uuid PRIMARY KEY,
