@@ -19,7 +19,19 @@ _MODULES = sorted(_SOURCE.rglob("*.py"))
 _TESTS = sorted((_ROOT / "tests").rglob("test_*.py"))
 
 _LONGEST_FILE = 400
-_SLOW_TO_IMPORT = ("alembic", "fastapi", "kreuzberg", "numpy", "openvino", "psycopg", "tantivy", "uvicorn")
+_SLOW_TO_IMPORT = (
+    "alembic",
+    "fastapi",
+    "kreuzberg",
+    "limits",
+    "numpy",
+    "openvino",
+    "prometheus_client",
+    "psycopg",
+    "redis",
+    "tantivy",
+    "uvicorn",
+)
 
 _SQL = re.compile(
     r"^\s*(--.*\n\s*)*("

@@ -42,7 +42,7 @@ class Access:
         self.login = Login(database, passwords)
         self.sign_on = SignOn(database, self.tokens, settings.auth)
         self.gate = Gate(database, self.tokens, self.people)
-        self.limiter = Limiter(settings.limits)
+        self.limiter = Limiter(settings.limits, settings.cache.redis_url)
         self.maintenance = Maintenance(database)
         self.report = SecurityReport(database, settings)
 

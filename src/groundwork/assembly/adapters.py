@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from groundwork.caches import Cache
 from groundwork.embedders import Embedder
 from groundwork.ingest.prepare import Preparer
 from groundwork.lexical.follow import Follower
-from groundwork.settings import EmbedderSettings, Settings
+from groundwork.settings import CacheSettings, EmbedderSettings, Settings
 from groundwork.store.database import Database
 
 
@@ -29,6 +30,20 @@ def embedder(chosen: EmbedderSettings) -> Embedder:
     from groundwork.embedders.openvino import OpenVinoEmbedder  # start-up time
 
     return OpenVinoEmbedder(chosen.threads)
+
+
+def cache(chosen: CacheSettings) -> Cache:
+    """What is remembered for a while: in Redis when one is named, and in memory while it does not answer. Raises Invalid."""
+    from groundwork.caches.memory import MemoryCache  # start-up time
+
+    memory = MemoryCache(chosen.memory_mb << 20)
+    if chosen.redis_url is None:
+        return memory
+    from groundwork.caches.redis import RedisCache  # start-up time
+    from groundwork.caches.resilient import ResilientCache  # start-up time
+
+    first = RedisCache(chosen.redis_url.get_secret_value(), chosen.timeout_seconds)
+    return ResilientCache(first, memory, chosen.probe_seconds)
 
 
 def preparer(settings: Settings) -> Preparer:

@@ -19,6 +19,7 @@ from groundwork.answer.ask import Answer, Asker, Event
 from groundwork.assembly import adapters
 from groundwork.assembly.measured import Measured
 from groundwork.budgets.meter import Budgets
+from groundwork.caches.windows import SlidingMinute
 from groundwork.clock import utc_now
 from groundwork.embedders import Embedder
 from groundwork.errors import Conflict, NotFound
@@ -40,6 +41,8 @@ from groundwork.ingest.records import Destination
 from groundwork.ingest.upkeep import removal
 from groundwork.ingest.upkeep.labels import Relabel, relabel
 from groundwork.ingest.uploads import Originals, Uploads
+from groundwork.llms.breakers import Breakers
+from groundwork.llms.guard import Guards
 from groundwork.retrieve import scope
 from groundwork.retrieve.catalog import Catalog
 from groundwork.retrieve.request import Request, question, settled
@@ -66,6 +69,10 @@ class Platform:
         self.server = server
         self.access = Access(database, settings)
         self.budgets = Budgets(database, settings.budgets)
+        self.cache = adapters.cache(settings.cache)
+        self.breakers = Breakers(database, self.cache, settings.llms)
+        self._minute = SlidingMinute(settings.cache.redis_url, "requests to providers are counted")
+        self.guards = Guards(self.breakers, self._minute)
         self.catalog = Catalog(database)
         """As anyone sees it; `seen_by` for somebody else's view."""
         self._everything = self.catalog.seen_by(OPERATOR)
@@ -310,6 +317,9 @@ class Platform:
             await asyncio.to_thread(self.pipeline.preparer.extractor.close)
         await self.budgets.close()
         await self.access.close()
+        await self.breakers.close()
+        await self._minute.close()
+        await self.cache.close()
         await self.active.close()
         await self.lexical.close()
 

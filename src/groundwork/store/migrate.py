@@ -6,7 +6,7 @@ import psycopg
 
 from groundwork.errors import Conflict, GroundworkError, StoreUnavailable
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest migration; a test compares it with the migrations folder, so that a start need not import Alembic."""
 
 _LOCK = 0x67726E64  # any constant, the same for every Groundwork process
