@@ -13,12 +13,12 @@ from typing import Literal
 import uvicorn
 
 from groundwork.access.strength import refuse_weak_secrets
-from groundwork.api.address import is_loopback
 from groundwork.api.app import Beside, create_app
 from groundwork.api.certificate import Certificate
 from groundwork.assembly import Platform, open_platform
 from groundwork.errors import GroundworkError, Unavailable
 from groundwork.settings import HttpSettings, Settings
+from groundwork.settings.addresses import is_loopback
 from groundwork.worker.run import work
 
 Role = Literal["all", "api", "worker"]

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from groundwork.api.address import ClientAddress, client_address, is_loopback, requested_host
+from groundwork.api.address import ClientAddress, client_address, requested_host
+from groundwork.settings.addresses import is_loopback
 
 _TRUSTED = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 

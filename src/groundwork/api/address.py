@@ -56,17 +56,6 @@ def requested_host(scope: Scope) -> str | None:
     return found[1].removesuffix(".") if found else None
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a name or address, in brackets or not, means this machine alone."""
-    name = host.lower().removesuffix(".")
-    if name == "localhost":
-        return True
-    try:
-        return ip_address(name.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
-
-
 def _forwarded_for(scope: Scope) -> list[str]:
     lines = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
     return [each for line in lines for each in line.split(",")]

@@ -10,10 +10,11 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from groundwork.api.address import ClientAddress, is_loopback, requested_host
+from groundwork.api.address import ClientAddress, requested_host
 from groundwork.api.problems import problem
 from groundwork.api.timing import TimeLimit
 from groundwork.settings import HttpSettings
+from groundwork.settings.addresses import is_loopback
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -1,41 +1,32 @@
 """The model in the package, run by OpenVINO on the processor.
 
 Two ways in, because two things are wanted. A question is short and somebody waits: one model per input length, the
-input padded to the next, since fixed shapes answer in two thirds of the time of free ones. Passages are many: sorted
-by length, cut into batches of about the same number of tokens, several batches at once on one thread each.
-
-OpenVINO computes outside Python's global lock, so an event loop in another thread goes on.
+input padded to the next, since fixed shapes answer in two thirds of the time of free ones. Passages are many: in
+batches, several at once, as `inference` does it.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import openvino as ov
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from groundwork.embedders import Model, Vectors
 from groundwork.embedders.packaged import MAX_TOKENS, model_file, packaged_model, tokenizer_file
 from groundwork.errors import Unavailable
+from groundwork.inference import Batch, Ids, Streams, compiled, encodable, mask, padded, streams, together
 from groundwork.settings import cpu_count
-
-_Ids = NDArray[np.int64]
 
 _QUERY_LENGTHS = (16, 32, 64, 256)
 _QUERY_THREADS = 4
 """A short question is too little work to share among more."""
 
-_BATCH_TOKENS = 1024
-"""Tokens of one passage batch; measured flat from 512 to 2048, slower and larger beyond."""
-_LENGTH_STEP = 16
-"""Passage lengths are rounded up to this, so that few distinct shapes occur and their kernels are found ready."""
-_MOST_STREAMS = 16
 _WINDOW = 1024
 """Passages tokenised and sorted together; bounds memory, long enough that sorting leaves almost no padding."""
 
@@ -44,19 +35,12 @@ _MOST_CHARACTERS = 100 * MAX_TOKENS
 
 
 @dataclass(frozen=True)
-class _Batch:
-    rows: list[int]
-    ids: _Ids
-    mask: _Ids
-
-
-@dataclass(frozen=True)
 class _QuerySlot:
     """One request of one fixed length, with the arrays it reads from."""
 
     request: ov.InferRequest
-    ids: _Ids
-    mask: _Ids
+    ids: Ids
+    mask: Ids
 
 
 class OpenVinoEmbedder:
@@ -77,9 +61,7 @@ class OpenVinoEmbedder:
         self._compiling = threading.Lock()
         self._queries: dict[int, ov.CompiledModel] = {}
         self._query_slots: dict[int, deque[_QuerySlot]] = {length: deque() for length in _QUERY_LENGTHS}
-        self._passages: ov.CompiledModel | None = None
-        self._passage_requests: deque[ov.InferRequest] = deque()
-        self._streams = min(self._threads, _MOST_STREAMS)
+        self._passages: Streams | None = None
         self._closed = False
 
     @property
@@ -91,7 +73,7 @@ class OpenVinoEmbedder:
         return MAX_TOKENS
 
     def count_tokens(self, text: str) -> int:
-        return len(self._tokenizer.encode(_encodable(text), add_special_tokens=False).ids)
+        return len(self._tokenizer.encode(encodable(text), add_special_tokens=False).ids)
 
     def embed_query(self, text: str) -> Vectors:
         tokens = self._tokenize([text])[0]
@@ -107,7 +89,7 @@ class OpenVinoEmbedder:
         vectors = np.empty((len(texts), self.model.dimension), np.float32)
         for start in range(0, len(texts), _WINDOW):
             tokens = self._tokenize(texts[start : start + _WINDOW])
-            self._run(_batches(tokens, self._streams), vectors[start : start + _WINDOW])
+            self._passage_streams().run(_batches(tokens, self._threads), vectors[start : start + _WINDOW])
         return vectors
 
     def raw_tokens_per_second(self, texts: Sequence[str]) -> float:
@@ -116,11 +98,11 @@ class OpenVinoEmbedder:
         Counts real tokens, special ones included, padding not. The yardstick for a whole ingest.
         """
         tokens = self._tokenize(texts)
-        batches = list(_batches(tokens, self._streams))
+        batches = list(_batches(tokens, self._threads))
         vectors = np.empty((len(texts), self.model.dimension), np.float32)
-        self._run(batches, vectors)  # compiles, and prepares a kernel for each shape
+        self._passage_streams().run(batches, vectors)  # compiles, and prepares a kernel for each shape
         begin = time.perf_counter()
-        self._run(batches, vectors)
+        self._passage_streams().run(batches, vectors)
         return sum(map(len, tokens)) / (time.perf_counter() - begin)
 
     @property
@@ -132,7 +114,7 @@ class OpenVinoEmbedder:
         """Compiles what is not compiled yet, about a second in all, so that no caller waits for it."""
         for length in _QUERY_LENGTHS:
             self._query_model(length)
-        self._passage_model()
+        self._passage_streams()
 
     def ping(self) -> None:
         self.embed_query("ping")
@@ -145,10 +127,9 @@ class OpenVinoEmbedder:
             self._passages = None
         for slots in self._query_slots.values():
             slots.clear()
-        self._passage_requests.clear()
 
-    def _tokenize(self, texts: Sequence[str]) -> list[_Ids]:
-        clipped = [_encodable(text[:_MOST_CHARACTERS]) for text in texts]
+    def _tokenize(self, texts: Sequence[str]) -> list[Ids]:
+        clipped = [encodable(text[:_MOST_CHARACTERS]) for text in texts]
         encodings = self._tokenizer.encode_batch_fast(clipped)
         return [_truncated(np.array(encoding.ids, np.int64)) for encoding in encodings]
 
@@ -172,67 +153,19 @@ class OpenVinoEmbedder:
             if length not in self._queries:
                 graph = self._graph.clone()
                 graph.reshape({"input_ids": [1, length], "attention_mask": [1, length]})
-                self._queries[length] = self._compile(graph, streams=1, threads=min(self._threads, _QUERY_THREADS))
+                threads = min(self._threads, _QUERY_THREADS)
+                self._queries[length] = compiled(self._core, graph, streams=1, threads=threads)
             return self._queries[length]
 
-    def _passage_model(self) -> ov.CompiledModel:
-        model = self._passages
-        if model is not None:
-            return model
+    def _passage_streams(self) -> Streams:
+        passages = self._passages
+        if passages is not None:
+            return passages
         with self._compiling:
             self._check_open()
             if self._passages is None:
-                self._passages = self._compile(self._graph, streams=self._streams, threads=self._threads)
+                self._passages = Streams(self._core, self._graph, self._threads)
             return self._passages
-
-    def _compile(self, graph: ov.Model, *, streams: int, threads: int) -> ov.CompiledModel:
-        return self._core.compile_model(
-            graph,
-            "CPU",
-            {
-                "NUM_STREAMS": streams,
-                "INFERENCE_NUM_THREADS": threads,
-                # Pinned threads of several processes, or of both models, would queue on one core while others idle.
-                "ENABLE_CPU_PINNING": False,
-                # Processors with bfloat16 would use it for what is not eight bits: three percent faster, a little
-                # worse at finding, and other vectors than on the machine next to it.
-                "INFERENCE_PRECISION_HINT": "f32",
-            },
-        )
-
-    def _run(self, batches: Iterable[_Batch], vectors: Vectors) -> None:
-        """Computes the batches, several at once, and puts each vector in its row.
-
-        Requests of other callers share the streams in turn, so a small call does not wait for a large one to end.
-        """
-        model = self._passage_model()
-        running: deque[tuple[ov.InferRequest, _Batch]] = deque()
-        try:
-            for batch in batches:
-                if len(running) == 2 * self._streams:
-                    self._collect(running, vectors)
-                running.append((self._start(model, batch), batch))
-            while running:
-                self._collect(running, vectors)
-        finally:
-            for request, _ in running:
-                request.wait()
-
-    def _start(self, model: ov.CompiledModel, batch: _Batch) -> ov.InferRequest:
-        try:
-            request = self._passage_requests.pop()
-        except IndexError:
-            request = model.create_infer_request()
-        request.set_input_tensor(0, ov.Tensor(batch.ids, shared_memory=True))
-        request.set_input_tensor(1, ov.Tensor(batch.mask, shared_memory=True))
-        request.start_async()
-        return request
-
-    def _collect(self, running: deque[tuple[ov.InferRequest, _Batch]], vectors: Vectors) -> None:
-        request, batch = running.popleft()
-        request.wait()
-        vectors[batch.rows] = request.get_output_tensor(0).data
-        self._passage_requests.append(request)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -270,35 +203,13 @@ def _new_slot(model: ov.CompiledModel, length: int) -> _QuerySlot:
     return slot
 
 
-def _encodable(text: str) -> str:
-    """The text with lone surrogates, which no tokenizer takes, replaced by question marks."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _truncated(tokens: _Ids) -> _Ids:
+def _truncated(tokens: Ids) -> Ids:
     """The first tokens and the closing one, at most MAX_TOKENS."""
     if len(tokens) <= MAX_TOKENS:
         return tokens
     return np.append(tokens[: MAX_TOKENS - 1], tokens[-1])
 
 
-def _batches(tokens: Sequence[_Ids], streams: int) -> Iterator[_Batch]:
-    """Batches of texts of about the same length, longest first, at least one for every stream where there are texts."""
-    lengths = np.array([len(ids) for ids in tokens])
-    order: list[int] = np.argsort(-lengths, kind="stable").tolist()
-    share = -(-len(tokens) // streams)
-    start = 0
-    while start < len(order):
-        width = -(-int(lengths[order[start]]) // _LENGTH_STEP) * _LENGTH_STEP
-        rows = order[start : start + min(share, max(1, _BATCH_TOKENS // width))]
-        yield _padded(tokens, rows, width)
-        start += len(rows)
-
-
-def _padded(tokens: Sequence[_Ids], rows: list[int], width: int) -> _Batch:
-    ids = np.zeros((len(rows), width), np.int64)
-    mask = np.zeros((len(rows), width), np.int64)
-    for line, row in enumerate(rows):
-        ids[line, : len(tokens[row])] = tokens[row]
-        mask[line, : len(tokens[row])] = 1
-    return _Batch(rows, ids, mask)
+def _batches(tokens: Sequence[Ids], threads: int) -> Iterator[Batch]:
+    for rows, width in together(tokens, streams(threads)):
+        yield Batch(rows, [padded(tokens, rows, width), mask(tokens, rows, width)])

@@ -1,10 +1,11 @@
 """Settings of who asks: tokens, the audit log, and single sign-on with an OpenID Connect provider."""
 
-from ipaddress import ip_address
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+
+from groundwork.settings.addresses import is_loopback
 
 RoleName = Literal["admin", "reviewer", "member"]
 
@@ -90,13 +91,4 @@ def is_safe_address(url: str) -> bool:
         host = parts.hostname or ""
     except ValueError:
         return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_here(host)))
-
-
-def _is_here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)))

@@ -194,16 +194,40 @@ class RerankerSettings(BaseModel):
     path: Path | None = Field(
         default=None, description="Folder of the cross-encoder: an OpenVINO model and its `tokenizer.json`."
     )
+    threads: int = Field(
+        default=0, ge=0, description="Threads the local cross-encoder computes with; 0 takes every core."
+    )
     candidates: int = Field(default=30, ge=2, le=200, description="Passages that are put into order.")
     timeout_seconds: float = Field(
         default=2.0, gt=0, description="Longest wait for the order; after it the passages stay as they were found."
     )
     private: bool = Field(
-        default=False, description="The server may see private collections; one on this machine always may."
+        default=False,
+        description="The server may see private collections; one on this machine always may. Where it may not, a search "
+        "whose passages are partly of such a collection stays as it was found.",
     )
 
     @model_validator(mode="after")
-    def _with_path(self) -> Self:
+    def _can_be_reached(self) -> Self:
         if self.kind == "openvino" and self.path is None:
             raise ValueError("a cross-encoder has to lie somewhere; set GROUNDWORK_RERANKER__PATH too.")
+        if self.kind == "http" and not _is_plain_address(self.url):
+            raise ValueError(
+                "the url of the reranker is not a plain http(s) address such as http://127.0.0.1:8080; a key goes into "
+                "GROUNDWORK_RERANKER__API_KEY."
+            )
         return self
+
+
+def _is_plain_address(url: str) -> bool:
+    """Whether it is http or https to a host, without credentials or a query."""
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in {"http", "https"}
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not (parts.username or parts.password or parts.query or parts.fragment)
+        )
+    except ValueError:  # a port that is none
+        return False
