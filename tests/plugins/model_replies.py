@@ -85,7 +85,7 @@ class Anthropic:
 
     def closing(self, model: str, usage: Tokens, spoken: bool) -> str:
         delta = {"stop_reason": "end_turn", "stop_sequence": None}
-        ended = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": usage[1]} if usage else {}}
+        ended = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": usage[1] if usage else 0}}
         return "".join(map(self._event, [{"type": "content_block_stop", "index": 0}, ended, {"type": "message_stop"}]))
 
     def whole(self, model: str, pieces: Sequence[str], usage: Tokens) -> dict[str, Any]:
@@ -99,7 +99,8 @@ class Anthropic:
         return {"id": "msg_1", "type": "message", "role": "assistant", "model": model, "stop_sequence": None}
 
     def _usage(self, usage: Tokens, begun: bool = False) -> dict[str, int]:
-        return {"input_tokens": usage[0], "output_tokens": 1 if begun else usage[1]} if usage else {}
+        counted = usage or (0, 0)  # the protocol has no reply without it
+        return {"input_tokens": counted[0], "output_tokens": min(1, counted[1]) if begun else counted[1]}
 
     def _event(self, body: dict[str, Any]) -> str:
         return f"event: {body['type']}\ndata: {json.dumps(body)}\n\n"

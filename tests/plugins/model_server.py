@@ -281,6 +281,8 @@ class _Service:
         await asyncio.gather(*self._clients, return_exceptions=True)
 
     def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # asyncio leaves this out for what a plain listener accepts, and pieces would wait for one another.
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = asyncio.ensure_future(self._attend(reader, writer))
         self._clients.add(task)
         task.add_done_callback(self._clients.discard)
