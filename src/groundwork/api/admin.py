@@ -154,6 +154,8 @@ class StatsBody(BaseModel):
     users: dict[str, int] = Field(description="By status.")
     keys: dict[str, int] = Field(description="By status.")
     jobs: dict[str, int] = Field(description="By state; states nothing is in are left out.")
+    sessions: int = Field(description="Conversations.")
+    turns: int = Field(description="Questions asked in them.")
     database_bytes: int
     originals_bytes: int = Field(description="Uploaded files.")
 
@@ -199,7 +201,7 @@ async def reset_password(name: Text, platform: PlatformDep, caller: AdminCaller)
 
 @router.delete("/users/{name}", response_model=UserBody, summary="Erase somebody")
 async def erase_user(name: Text, platform: PlatformDep, caller: AdminCaller) -> dict[str, Any]:
-    """Removes somebody with their keys and grants; answers who it was."""
+    """Removes somebody with their keys, grants and conversations; answers who it was."""
     return await platform.access.people.erase(name, caller)
 
 

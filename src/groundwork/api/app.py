@@ -25,6 +25,7 @@ from groundwork.api import (
     oidc,
     problems,
     search,
+    sessions,
     sources,
     spaces,
 )
@@ -68,7 +69,7 @@ def create_app(
     serves it sets `app.state.stopping` when it is asked to stop; streams end then.
     """
     app = _Gated(http, lambda app: _lifespan(app, open_platform, beside, on_failed_start))
-    for module in (search, ask, documents, collections, sources, jobs, spaces, auth, oidc, admin, health):
+    for module in (search, ask, sessions, documents, collections, sources, jobs, spaces, auth, oidc, admin, health):
         app.include_router(module.router)
     app.state.stopping = asyncio.Event()
     problems.install(app)

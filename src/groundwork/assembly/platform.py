@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from groundwork.access import privacy
 from groundwork.access.audit import log
 from groundwork.access.house import Access
 from groundwork.access.scope import ANYONE, OPERATOR, Caller
@@ -47,6 +48,7 @@ from groundwork.retrieve import scope
 from groundwork.retrieve.catalog import Catalog
 from groundwork.retrieve.request import Request, question, settled
 from groundwork.retrieve.search import Found, Mode, Searcher
+from groundwork.sessions.conversations import Sessions
 from groundwork.settings import Settings
 from groundwork.spaces.active import ActiveSpace, ActiveSpaces
 from groundwork.spaces.registry import Spaces
@@ -70,6 +72,7 @@ class Platform:
         self.access = Access(database, settings)
         self.budgets = Budgets(database, settings.budgets)
         self.cache = adapters.cache(settings.cache)
+        self.sessions = Sessions(database, self.cache, settings.sessions)
         self.breakers = Breakers(database, self.cache, settings.llms)
         self._minute = SlidingMinute(settings.cache.redis_url, "requests to providers are counted")
         self.guards = Guards(self.breakers, self._minute)
@@ -308,6 +311,12 @@ class Platform:
             Measured(self.ingest_items, self.search, self.ask, self.delete_collection), folder, mode, qrels, step
         )
         return history.compare_and_save(self.settings.data_dir / "evaluations", report, utc_now())
+
+    async def everything_about(self, name: str, by: Caller) -> dict[str, Any]:
+        """Everything that is stored about somebody, for them to see. Raises NotFound."""
+        told = await privacy.everything_about(self.database, name, by)
+        them = Caller(user=told["user"]["name"], roles=frozenset({told["user"]["role"]}))
+        return {**told, "sessions": await self.sessions.everything_of(them)}
 
     async def close(self) -> None:
         """Gives back everything, the embedded server last."""

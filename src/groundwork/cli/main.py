@@ -25,6 +25,7 @@ from groundwork.cli import (
     secrets,
     security,
     serve,
+    sessions,
     settings,
     sources,
     spaces,
@@ -47,6 +48,7 @@ app = typer.Typer(
 app.command("ingest")(ingest.ingest)
 app.command("search")(search.search)
 app.command("ask")(ask.ask)
+app.add_typer(sessions.app, name="sessions")
 app.add_typer(documents.app, name="documents")
 app.add_typer(collections.app, name="collections")
 app.add_typer(sources.app, name="sources")

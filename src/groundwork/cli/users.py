@@ -110,17 +110,15 @@ def export(name: Name) -> None:
     """Print everything that is stored about somebody, as JSON."""
 
     async def work(platform: "Platform") -> dict[str, Any]:
-        from groundwork.access.privacy import everything_about  # start-up time
-
-        return await everything_about(platform.database, name, await caller(platform))
+        return await platform.everything_about(name, await caller(platform))
 
     put_json(with_platform(work))
 
 
 @app.command()
 def erase(name: Name, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Remove somebody with their keys and grants. The audit log keeps its entries until they expire."""
-    confirm(f"Erase {name} with all their keys and grants? This cannot be undone.", yes)
+    """Remove somebody with their keys, grants and conversations. The audit log keeps its entries until they expire."""
+    confirm(f"Erase {name} with all their keys, grants and conversations? This cannot be undone.", yes)
     _change(lambda people, by: people.erase(name, by), as_json)
 
 

@@ -7,6 +7,7 @@ from groundwork.access.credentials import records as credentials
 from groundwork.access.people import records as people
 from groundwork.ingest.uploads import Originals
 from groundwork.retrieve import records
+from groundwork.sessions import records as sessions
 from groundwork.store.database import Database
 from groundwork.store.jobs import Jobs
 
@@ -19,6 +20,7 @@ async def stats(database: Database, jobs: Jobs, originals: Originals) -> dict[st
         "users": await people.count_by_status(database),
         "keys": await credentials.count_by_status(database),
         "jobs": await jobs.counts(ended=True),
+        **await sessions.counts(database),
         "database_bytes": await database.size_bytes(),
         "originals_bytes": await asyncio.to_thread(originals.size_bytes),
     }

@@ -34,6 +34,7 @@ async def do(platform: Platform) -> bool:
         "audit log": lambda: audit.prune(platform.database, days, "worker"),
         "failed logins": access.login.forget_old_failures,
         "ended tokens": access.tokens.forget_expired,
+        "conversations": platform.sessions.forget_idle,
         "security report": access.report.run,
     }
     return all([await _try(name, chore) for name, chore in chores.items()])

@@ -108,9 +108,9 @@ class People:
         return shown if password else {**shown, "password": chosen}
 
     async def erase(self, name: str, by: Caller) -> dict[str, Any]:
-        """Removes somebody with their keys and grants; who it was. The audit log keeps its entries until they expire.
+        """Removes somebody with their keys, grants and conversations; who it was.
 
-        Raises NotFound, Conflict for the last admin.
+        The audit log keeps its entries until they expire. Raises NotFound, Conflict for the last admin.
         """
         name = plain_name(name)
         gone = await self.show(name)
