@@ -117,6 +117,8 @@ async def _run(
     async with asyncio.TaskGroup() as group:
         group.create_task(_again_and_again(lambda: asyncio.to_thread(platform.embedder.warm)))
         group.create_task(_again_and_again(platform.lexical.follow))
+        group.create_task(_again_and_again(platform.models.warm))
+        group.create_task(_again_and_again(platform.models.follow))
         for each in beside:
             group.create_task(_again_and_again(partial(each, platform)))
 

@@ -6,7 +6,9 @@ from groundwork.caches import Cache
 from groundwork.embedders import Embedder
 from groundwork.ingest.prepare import Preparer
 from groundwork.lexical.follow import Follower
-from groundwork.settings import CacheSettings, EmbedderSettings, Settings
+from groundwork.llms.guard import Guards
+from groundwork.llms.registry import Models
+from groundwork.settings import CacheSettings, EmbedderSettings, LlmSettings, Settings
 from groundwork.store.database import Database
 
 
@@ -44,6 +46,11 @@ def cache(chosen: CacheSettings) -> Cache:
 
     first = RedisCache(chosen.redis_url.get_secret_value(), chosen.timeout_seconds)
     return ResilientCache(first, memory, chosen.probe_seconds)
+
+
+def models(chosen: LlmSettings, guards: Guards) -> Models:
+    """The language models under guard. Those who speak to providers are loaded when one is first asked."""
+    return Models(chosen, guards)
 
 
 def preparer(settings: Settings) -> Preparer:

@@ -76,6 +76,7 @@ class Platform:
         self.breakers = Breakers(database, self.cache, settings.llms)
         self._minute = SlidingMinute(settings.cache.redis_url, "requests to providers are counted")
         self.guards = Guards(self.breakers, self._minute)
+        self.models = adapters.models(settings.llms, self.guards)
         self.catalog = Catalog(database)
         """As anyone sees it; `seen_by` for somebody else's view."""
         self._everything = self.catalog.seen_by(OPERATOR)
@@ -125,7 +126,7 @@ class Platform:
 
     async def ready(self, lexical_timeout: float = 30.0) -> None:
         """Makes everything ready that a search needs, and brings the lexical index up to date."""
-        await asyncio.gather(self.ready_to_ingest(), self.lexical.catch_up(lexical_timeout))
+        await asyncio.gather(self.ready_to_ingest(), self.lexical.catch_up(lexical_timeout), self.models.look())
         await asyncio.to_thread(self.embedder.embed_query, "ready")
 
     async def search(self, request: Request) -> Found:
@@ -324,6 +325,7 @@ class Platform:
             self.searcher.close()
         if "pipeline" in self.__dict__:
             await asyncio.to_thread(self.pipeline.preparer.extractor.close)
+        await self.models.close()
         await self.budgets.close()
         await self.access.close()
         await self.breakers.close()
