@@ -21,13 +21,17 @@ _TESTS = sorted((_ROOT / "tests").rglob("test_*.py"))
 _LONGEST_FILE = 400
 _SLOW_TO_IMPORT = (
     "alembic",
+    "anthropic",
     "fastapi",
+    "genai_prices",
     "kreuzberg",
     "limits",
     "numpy",
+    "openai",
     "openvino",
     "prometheus_client",
     "psycopg",
+    "pydantic_ai",
     "redis",
     "tantivy",
     "uvicorn",
