@@ -93,3 +93,9 @@ class Corrupt(GroundworkError):
     """Stored data is not what was written; `groundwork rebuild` mends what is derived."""
 
     kind = "corrupt"
+
+
+def of_kind(kind: str, message: str) -> GroundworkError:
+    """The error that was told as a kind and a message, as the last event of a stream is."""
+    known = {each.kind: each for each in GroundworkError.__subclasses__()}
+    return known.get(kind, GroundworkError)(message)

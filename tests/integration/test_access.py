@@ -75,7 +75,7 @@ async def check_all_ways(
     for mode in ("hybrid", "dense", "lexical"):
         found = await platform.search(Request("common secret word", limit=50, mode=mode, caller=caller))
         assert {each.chunk.collection for each in found.passages} == permitted
-    answer = (await platform.ask(Request("What is the common secret?", caller=caller))).body()
+    answer = await platform.ask(Request("What is the common secret?", caller=caller))
     assert {each["collection"] for each in answer["citations"]} <= permitted
     assert not any(f"word{name}" in answer["answer"] for name in set(_COLLECTIONS) - permitted)
     async for event in await platform.stream(Request("What is the common secret?", caller=caller)):

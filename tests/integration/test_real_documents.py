@@ -35,7 +35,7 @@ def test_every_citation_of_two_hundred_questions_resolves_and_compares_equal(rea
         texts: dict[tuple[str, str], str] = {}
         answered = cited = 0
         for question in _questions(200):
-            body = (await platform.ask(Request(question))).body()
+            body = await platform.ask(Request(question))
             answered += body["mode"] == "extracted"
             for citation in body["citations"]:
                 cited += 1
@@ -65,7 +65,7 @@ def test_a_citation_from_a_pdf_names_a_page_that_holds_the_words(
 ) -> None:
     async def work(platform: Platform) -> None:
         await ingest(platform, DATA / "files" / "pdf" / document)
-        body = (await platform.ask(Request(question))).body()
+        body = await platform.ask(Request(question))
         assert body["citations"]
         for citation in body["citations"]:
             assert page is None or citation["page"] == page

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Message
 
-from groundwork.answer.ask import Event
+from groundwork.answer.events import Event
 from groundwork.api import events
 from groundwork.errors import Unavailable
 

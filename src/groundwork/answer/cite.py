@@ -21,6 +21,11 @@ class Citation:
     verified: bool
     """The quote was compared with the stored span and is equal, byte for byte."""
 
+    @property
+    def span(self) -> tuple[int, int]:
+        """The statement, in characters of the answer."""
+        return self.answer_start, self.answer_end
+
     def body(self) -> dict[str, Any]:
         """As every face shows it."""
         chunk = self.quote.passage.chunk
@@ -63,13 +68,23 @@ def compose(quotes: Sequence[Quote]) -> list[Statement]:
 
 async def verify(database: Database, statements: Sequence[Statement]) -> list[Statement]:
     """The same statements, each citation compared with the text stored at its span."""
+    checked = await _checked(database, [each.citation for each in statements])
+    return [replace(each, citation=citation) for each, citation in zip(statements, checked, strict=True)]
+
+
+async def check(database: Database, citation: Citation) -> Citation:
+    """The same citation, compared with the text stored at its span."""
+    return (await _checked(database, [citation]))[0]
+
+
+async def _checked(database: Database, citations: Sequence[Citation]) -> list[Citation]:
     spans = [
-        (chunk.document_id, chunk.version, quote.start, quote.end)
-        for quote in (each.citation.quote for each in statements)
-        for chunk in (quote.passage.chunk,)
+        (chunk.document_id, chunk.version, each.quote.start, each.quote.end)
+        for each in citations
+        for chunk in (each.quote.passage.chunk,)
     ]
     stored = await records.quotes(database, spans)
     return [
-        replace(each, citation=replace(each.citation, verified=text is not None and text == each.citation.quote.text))
-        for each, text in zip(statements, stored, strict=True)
+        replace(each, verified=text is not None and text == each.quote.text)
+        for each, text in zip(citations, stored, strict=True)
     ]

@@ -78,7 +78,7 @@ _LONGEST_JOINED = 350
 
 
 def _candidates(question: str, passages: Sequence[Passage], embedder: Embedder) -> list[_Candidate]:
-    found = _promising(question, [(passage, sentence) for passage in passages for sentence in _quotable(passage)])
+    found = _promising(question, [(passage, sentence) for passage in passages for sentence in quotable(passage)])
     if not found:
         return []
     vectors = embedder.embed_passages([sentence.text for _, sentence, _ in found])
@@ -118,7 +118,8 @@ def understands(embedder: Embedder, question: str) -> bool:
     return sum(map(len, words)) >= _LETTERS_PER_TOKEN * embedder.count_tokens(" ".join(words))
 
 
-def _quotable(passage: Passage) -> list[Sentence]:
+def quotable(passage: Passage) -> list[Sentence]:
+    """Sentences of a passage that can be quoted, offsets counting from its start; headings say nothing alone."""
     return [each for each in sentences(passage.chunk.text) if not _HEADING.match(each.text)]
 
 

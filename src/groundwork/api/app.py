@@ -23,6 +23,7 @@ from groundwork.api import (
     jobs,
     limits,
     oidc,
+    openai,
     problems,
     search,
     sessions,
@@ -38,6 +39,8 @@ log = structlog.get_logger()
 OpenPlatform = Callable[[], AbstractAsyncContextManager[Platform]]
 Beside = Callable[[Platform], Coroutine[Any, Any, None]]
 _MARGIN = 1 << 20
+_UPLOADS_IN_MEMORY = 2
+"""Uploads read from their temporary files at once; others wait, so that many large ones do not fill the memory."""
 _AFTER_FAULT_SECONDS = 1.0
 
 
@@ -69,12 +72,14 @@ def create_app(
     serves it sets `app.state.stopping` when it is asked to stop; streams end then.
     """
     app = _Gated(http, lambda app: _lifespan(app, open_platform, beside, on_failed_start))
-    for module in (search, ask, sessions, documents, collections, sources, jobs, spaces, auth, oidc, admin, health):
+    routed = (search, ask, openai, sessions, documents, collections, sources, jobs, spaces, auth, oidc, admin, health)
+    for module in routed:
         app.include_router(module.router)
     app.state.stopping = asyncio.Event()
+    app.state.uploads = asyncio.Semaphore(_UPLOADS_IN_MEMORY)
     problems.install(app)
     app.add_middleware(limits.LimitHeaders)
-    app.add_middleware(limits.BodyLimit, most=(http.max_upload_mb << 20) + _MARGIN)
+    app.add_middleware(limits.BodyLimit, upload=(http.max_upload_mb << 20) + _MARGIN)
     return app
 
 

@@ -4,7 +4,9 @@ from fastapi import APIRouter, Response
 from pydantic_core import to_json
 
 from groundwork import assembly
-from groundwork.api.bodies import PROBLEMS, AnswerResponse, AskRequest
+from groundwork.answer.dialogue import Dialogue
+from groundwork.api.answers import AnswerResponse, AskRequest
+from groundwork.api.bodies import PROBLEMS
 from groundwork.api.events import EVENT_STREAM, event_stream
 from groundwork.api.state import AskCaller, PlatformDep
 
@@ -18,9 +20,10 @@ async def ask(body: AskRequest, platform: PlatformDep, caller: AskCaller) -> Res
     """An answer from the documents, with a citation for each statement.
 
     With `stream: true` the answer comes as server-sent events: `passages`, then `delta` and `citation` as it is
-    written, and at the end `done` with the whole body, or `error`.
+    written, and at the end `done` with the whole body, or `error`, which keeps what was said until then.
     """
     request = assembly.Request(body.question, **body.narrowing(), caller=caller)
+    dialogue = Dialogue(caller, body.session_id, private=body.private, generate=body.generate)
     if body.stream:
-        return event_stream(await platform.stream(request))
-    return Response(to_json((await platform.ask(request)).body()), media_type="application/json")
+        return event_stream(await platform.stream(request, dialogue))
+    return Response(to_json(await platform.ask(request, dialogue)), media_type="application/json")

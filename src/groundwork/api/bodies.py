@@ -28,7 +28,9 @@ Anything = Annotated[dict[str, Any], AfterValidator(_storable)]
 Names = Annotated[list[Text], Field(max_length=100)]
 
 
-class _Narrowed(BaseModel):
+class Narrowed(BaseModel):
+    """Where to look."""
+
     model_config = ConfigDict(extra="forbid")
 
     collections: Names | None = Field(None, description="Only these collections; left out, every one.")
@@ -44,22 +46,15 @@ class _Narrowed(BaseModel):
 
     def narrowing(self) -> dict[str, Any]:
         """The restrictions, by the names `Request` gives them."""
-        return {name: getattr(self, name) for name in _Narrowed.model_fields}
+        return {name: getattr(self, name) for name in Narrowed.model_fields}
 
 
-class SearchRequest(_Narrowed):
+class SearchRequest(Narrowed):
     """What to search for."""
 
     query: Text = Field(min_length=1, max_length=8000, description="The question or words to search for.")
     limit: int = Field(10, ge=1, le=100, description="How many passages at most.")
     mode: Literal["hybrid", "dense", "lexical"] = Field("hybrid", description="Which indexes to ask.")
-
-
-class AskRequest(_Narrowed):
-    """What to answer."""
-
-    question: Text = Field(min_length=1, max_length=8000, description="The question.")
-    stream: bool = Field(False, description="Answer as server-sent events.")
 
 
 class CollectionRequest(BaseModel):
@@ -101,45 +96,6 @@ class SearchResponse(BaseModel):
     """Passages, best first."""
 
     passages: list[PassageBody]
-    timings_ms: dict[str, float]
-
-
-class CitationBody(BaseModel):
-    """What a statement of an answer rests on. `verified`: the quote equals the text stored at `source_span`."""
-
-    index: int
-    answer_span: Span
-    document_id: str
-    version: str
-    title: str
-    uri: str
-    collection: str
-    chunk_id: str
-    page: int | None
-    source_span: Span
-    quote: str
-    score: float
-    verified: bool
-
-
-class UsageBody(BaseModel):
-    """What the answer cost."""
-
-    provider: str | None
-    model: str | None
-    input_tokens: int
-    output_tokens: int
-    cost_usd: str
-
-
-class AnswerResponse(BaseModel):
-    """An answer with its citations."""
-
-    answer: str
-    mode: Literal["generated", "extracted", "verified", "none"]
-    session_id: str | None
-    citations: list[CitationBody]
-    usage: UsageBody
     timings_ms: dict[str, float]
 
 

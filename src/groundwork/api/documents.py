@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, File, Form, Query, Response, UploadFile
+from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
 
 from groundwork.api.bodies import (
     CONFLICT,
@@ -24,6 +24,7 @@ router = APIRouter(prefix="/api/v1/documents", tags=["documents"], responses={**
 
 @router.post("", status_code=202, response_model=UploadedBody, summary="Upload a document")
 async def upload(
+    request: Request,
     response: Response,
     platform: PlatformDep,
     caller: IngestCaller,
@@ -34,7 +35,8 @@ async def upload(
 
     A document of the same file name in the same collection is replaced, and stays readable until it is.
     """
-    document = await platform.accept_upload(collection, file.filename or "", await file.read(), caller)
+    async with request.app.state.uploads:
+        document = await platform.accept_upload(collection, file.filename or "", await file.read(), caller)
     response.headers["Location"] = f"/api/v1/documents/{document['id']}"
     return document
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import StreamingResponse
 
 from groundwork.access.scope import Caller
-from groundwork.answer.ask import Event
+from groundwork.answer.events import Event
 from groundwork.api.bodies import CONFLICT, PROBLEMS, JobBody, JobPage
 from groundwork.api.events import EVENT_STREAM, event_stream
 from groundwork.api.state import IngestCaller, PlatformDep, visible

@@ -7,21 +7,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from groundwork.api.problems import problem
 
+_UPLOADS = "/api/v1/documents"
+_MOST_HELD = 2 << 20
+"""Bytes of a body that is held in memory, as all are but uploads: those go to a temporary file while they come in."""
+
 
 class BodyLimit:
-    """ASGI middleware that answers 413 once a body passes `most` bytes."""
+    """ASGI middleware that answers 413 once a body passes `upload` bytes, or 2 MiB where no document is uploaded."""
 
-    def __init__(self, app: ASGIApp, most: int) -> None:
+    def __init__(self, app: ASGIApp, upload: int) -> None:
         self.app = app
-        self.most = most
+        self.upload = upload
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, counting its body."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if _declared_length(scope) > self.most:
-            await self._refuse(scope, receive, send)
+        is_upload = scope["path"] == _UPLOADS and _header(scope, b"content-type").startswith(b"multipart/form-data")
+        most = self.upload if is_upload else _MOST_HELD
+        if _declared_length(scope) > most:
+            await self._refuse(most, scope, receive, send)
             return
         taken = 0
         started = exceeded = refused = False
@@ -30,7 +36,7 @@ class BodyLimit:
             nonlocal taken, exceeded
             message = await receive()
             taken += len(message.get("body", b""))
-            if taken > self.most:
+            if taken > most:
                 exceeded = True
                 raise _TooLarge
             return message
@@ -39,7 +45,7 @@ class BodyLimit:
             nonlocal started, refused
             if exceeded and not started:  # the framework answered for itself what it could not read
                 started = refused = True
-                await self._refuse(scope, receive, send)
+                await self._refuse(most, scope, receive, send)
             elif not refused:
                 started = True
                 await send(message)
@@ -48,12 +54,13 @@ class BodyLimit:
             await self.app(scope, counted, noted)
         except _TooLarge:
             if not started:
-                await self._refuse(scope, receive, send)
+                await self._refuse(most, scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, most: int, scope: Scope, receive: Receive, send: Send) -> None:
         # A client that is still sending sees a reset instead of the answer, so the rest is read, up to a point.
         await _drain(receive)
-        detail = f"The body is larger than {self.most >> 20} MiB. Send less, or raise GROUNDWORK_HTTP__MAX_UPLOAD_MB."
+        raised = ", or raise GROUNDWORK_HTTP__MAX_UPLOAD_MB" if most == self.upload else ""
+        detail = f"The body is larger than {most >> 20} MiB. Send less{raised}."
         response = problem(413, "Body too large", detail, "invalid")
         response.headers["Connection"] = "close"
         await response(scope, receive, send)
@@ -99,7 +106,9 @@ class _TooLarge(Exception):
 
 
 def _declared_length(scope: Scope) -> int:
-    for name, value in scope["headers"]:
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return 0
+    length = _header(scope, b"content-length")
+    return int(length) if length.isdigit() else 0
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return next((value for name, value in scope["headers"] if name == wanted), b"")

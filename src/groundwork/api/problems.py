@@ -63,12 +63,19 @@ async def _groundwork(_: Request, error: Exception) -> JSONResponse:
 
 async def _validation(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    faults = [
+    return problem(422, STATUS["invalid"][1], explain(error), "invalid", errors=_faults(error))
+
+
+def explain(error: RequestValidationError) -> str:
+    """What is wrong with a request, and where, in one line."""
+    return "; ".join(f"{fault['at']}: {fault['message']}" for fault in _faults(error))
+
+
+def _faults(error: RequestValidationError) -> list[dict[str, str]]:
+    return [
         {"at": ".".join(str(part) for part in each["loc"]), "message": each["msg"].removeprefix("Value error, ")}
         for each in error.errors()
     ]
-    detail = "; ".join(f"{fault['at']}: {fault['message']}" for fault in faults)
-    return problem(422, STATUS["invalid"][1], detail, "invalid", errors=faults)
 
 
 async def _not_text(_: Request, error: Exception) -> JSONResponse:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundwork.access.scope import OPERATOR
-from groundwork.answer.ask import Answer
+from groundwork.answer.dialogue import Dialogue
 from groundwork.errors import NotFound
 from groundwork.ingest import sync
 from groundwork.ingest.items import Item
@@ -20,7 +20,7 @@ class Measured:
 
     ingest_items: Callable[[list[Item], str, sync.Progress], Awaitable[sync.Report]]
     find: Callable[[Request], Awaitable[Found]]
-    ask: Callable[[Request], Awaitable[Answer]]
+    ask: Callable[[Request, Dialogue], Awaitable[dict[str, Any]]]
     delete_collection: Callable[[str], Awaitable[dict[str, Any]]]
 
     async def ingest(self, items: list[Item], collection: str, progress: sync.Progress) -> sync.Report:
@@ -32,9 +32,9 @@ class Measured:
         return await self.find(Request(text, limit, mode, [collection], caller=OPERATOR))
 
     async def quotes(self, text: str, collection: str) -> list[str]:
-        """What an answer quotes."""
-        answer = await self.ask(Request(text, collections=[collection], caller=OPERATOR))
-        return [citation.quote.text for citation in answer.citations]
+        """What an answer made of the documents' own sentences quotes; no model is paid for it."""
+        answer = await self.ask(Request(text, collections=[collection], caller=OPERATOR), Dialogue(generate=False))
+        return [citation["quote"] for citation in answer["citations"]]
 
     async def forget(self, collection: str) -> None:
         """Removes the collection, if it is there."""

@@ -16,7 +16,11 @@ from groundwork.access import privacy
 from groundwork.access.audit import log
 from groundwork.access.house import Access
 from groundwork.access.scope import ANYONE, OPERATOR, Caller
-from groundwork.answer.ask import Answer, Asker, Event
+from groundwork.answer.ask import Asker, Policy
+from groundwork.answer.dialogue import Dialogue, Dialogues
+from groundwork.answer.events import Event
+from groundwork.answer.generate import Generator
+from groundwork.answer.remember import Memory
 from groundwork.assembly import adapters
 from groundwork.assembly.measured import Measured
 from groundwork.budgets.meter import Budgets
@@ -107,8 +111,17 @@ class Platform:
     @cached_property
     def asker(self) -> Asker:
         """Answers; call `ready` first."""
-        answer = self.settings.answer
-        return Asker(self.database, self.searcher, lambda: self.active.current, answer.sentences, answer.least_bearing)
+        chosen = self.settings
+        extract = chosen.budgets.over_budget == "extract"
+        return Asker(
+            self.database,
+            self.searcher,
+            lambda: self.active.current,
+            Generator(self.models, self.budgets),
+            Dialogues(self.database, self.sessions),
+            Memory(self.cache, chosen.cache.answer_seconds),
+            Policy(chosen.answer, chosen.llms.private, extract, (chosen.retrieval, chosen.reranker)),
+        )
 
     @property
     def embedder(self) -> Embedder:
@@ -133,14 +146,15 @@ class Platform:
         """Passages for a question. Raises Invalid, NotFound, Unavailable."""
         return await self.searcher.search(question(self.database, request, request.limit))
 
-    async def ask(self, request: Request) -> Answer:
-        """An answer with citations. Raises Invalid, NotFound, Unavailable."""
-        return await self.asker.ask(question(self.database, request, self.settings.answer.passages))
-
-    async def stream(self, request: Request) -> AsyncIterator[Event]:
-        """The events of one answer. Raises Invalid and NotFound before the first of them."""
+    async def ask(self, request: Request, dialogue: Dialogue | None = None) -> dict[str, Any]:
+        """The body of an answer with citations. Raises Invalid, NotFound, OverBudget, Unavailable."""
         asked = question(self.database, request, self.settings.answer.passages)
-        return self.asker.stream(await settled(asked))
+        return await self.asker.ask(asked, dialogue or Dialogue(request.caller))
+
+    async def stream(self, request: Request, dialogue: Dialogue | None = None) -> AsyncIterator[Event]:
+        """The events of one answer. Raises Invalid and NotFound before the first of them."""
+        asked = await settled(question(self.database, request, self.settings.answer.passages))
+        return await self.asker.stream(asked, dialogue or Dialogue(request.caller))
 
     async def queue_ingest(self, path: Path, collection: str, queue: str) -> dict[str, Any]:
         """Queues a sync of the source a file or folder is, adding it when it is new; the job.

@@ -5,10 +5,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from groundwork.cli.options import AsJson, Collections, MediaTypes, Since, Sources, Tags, Until
-from groundwork.cli.output import put_json, say
+from groundwork.cli.output import note, put_json, say
 from groundwork.cli.run import caller, with_platform
+from groundwork.errors import of_kind
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from groundwork.answer.events import Event
     from groundwork.assembly import Platform
 
 
@@ -20,14 +24,24 @@ def ask(
     tag: Tags = None,
     since: Since = None,
     until: Until = None,
+    session: Annotated[
+        str | None,
+        typer.Option("--session", metavar="ID", help="Go on with this conversation; `new` begins one."),
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Ask only models on the operator's own machines.")] = False,
+    extract: Annotated[
+        bool, typer.Option("--extract", help="Ask no model: answer with the documents' own sentences.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Answer a question from the documents, with citations."""
 
     async def work(platform: "Platform") -> dict[str, Any]:
+        from groundwork.answer.dialogue import Dialogue  # start-up time
         from groundwork.assembly import Request  # start-up time
 
         await platform.ready()
+        who = await caller(platform)
         wanted = Request(
             question,
             collections=collection,
@@ -36,9 +50,12 @@ def ask(
             tags=tag,
             since=since,
             until=until,
-            caller=await caller(platform),
+            caller=who,
         )
-        return (await platform.ask(wanted)).body()
+        dialogue = Dialogue(who, session, private=private, generate=not extract)
+        if as_json:
+            return await platform.ask(wanted, dialogue)
+        return await _written(await platform.stream(wanted, dialogue))
 
     body = with_platform(work, scope="ask")
     if as_json:
@@ -47,13 +64,41 @@ def ask(
         _tell(body)
 
 
+async def _written(events: "AsyncIterator[Event]") -> dict[str, Any]:
+    """Prints the answer as it is written; its body. Raises Unavailable, OverBudget when it does not come to its end."""
+    begun = False
+    async for event in events:
+        if event.name == "delta":
+            say(event.data["text"], end="")
+            begun = True
+        elif event.name == "done":
+            say()
+            return event.data
+        elif event.name == "error":
+            if begun:
+                say()
+            raise of_kind(event.data["kind"], event.data["message"])
+    raise AssertionError("an answer ends with `done` or `error`")
+
+
 def _tell(body: dict[str, Any]) -> None:
-    say(body["answer"])
+    if body["reason"]:
+        note(f"No model wrote this: {body['reason']}.")
     if body["citations"]:
         say()
-    for citation in body["citations"]:
+    for citation in _first_of_each(body["citations"]):
         page = f", page {citation['page']}" if citation["page"] is not None else ""
         span = citation["source_span"]
         mark = "checked against the stored text" if citation["verified"] else "NOT EQUAL to the stored text"
         say(f"[{citation['index']}] {citation['title']}{page}")
         say(f"    {citation['uri']}  characters {span['start']}-{span['end']}, {mark}")
+    if body["session_id"]:
+        note(f"Conversation {body['session_id']}: go on with --session {body['session_id']}")
+
+
+def _first_of_each(citations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Several statements may rest on the same words: each place once."""
+    first: dict[int, dict[str, Any]] = {}
+    for each in citations:
+        first.setdefault(each["index"], each)
+    return list(first.values())

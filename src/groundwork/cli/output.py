@@ -33,10 +33,10 @@ def put_json(body: Any) -> None:
     say(json.dumps(body, ensure_ascii=False, indent=2))
 
 
-def say(line: str = "") -> None:
-    """A line on standard output."""
+def say(line: str = "", end: str = "\n") -> None:
+    """A line on standard output, or a piece of one, shown at once."""
     try:
-        print(line)
+        print(line, end=end, flush=not end)
     except BrokenPipeError:
         _leave()
 

@@ -1,6 +1,6 @@
 """What retrieval reads: passages by chunk id, the scope by names, documents, collections and the text of versions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -151,6 +151,16 @@ async def version_text(
         (document_id, list(scope), version, version),
     )
     return (row[0], row[1]) if row else None
+
+
+async def any_private(database: Database, ids: Collection[UUID]) -> bool:
+    """Whether passages of one of these collections go to private models only, or one is not there any more."""
+    if not ids:
+        return False
+    row = await database.fetch_one(
+        "SELECT count(*) FILTER (WHERE NOT private) FROM collections WHERE id = ANY(%s)", (list(ids),)
+    )
+    return row is None or row[0] < len(ids)
 
 
 async def counts(database: Database) -> dict[str, int]:
