@@ -11,11 +11,13 @@ import zipfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import pytest
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -25,6 +27,7 @@ from groundwork.access.people import records as people
 from groundwork.access.scope import OPERATOR, Readers, set_readers
 from groundwork.api.app import create_app
 from groundwork.assembly import Platform
+from groundwork.errors import NotFound
 from groundwork.ingest.registry import NewSource
 from groundwork.settings import LimitSettings, Settings
 from plugins.installation import on_platform, working, write
@@ -36,6 +39,8 @@ _ROLES = ("admin", "reviewer", "member")
 _SCOPES = ("search", "ask", "ingest", "admin")
 _MAY = {"admin": set(_SCOPES), "reviewer": {"search", "ask", "ingest"}, "member": {"search", "ask"}}
 _NEVER = "never-made"
+_PROGRAM = "key:drawn"
+"""The account of keys that are nobody's."""
 _QUESTION = "What is the common secret word?"
 
 
@@ -58,6 +63,18 @@ class Credential:
     only: frozenset[str] | None = None
 
 
+@dataclass(frozen=True)
+class Conversation:
+    """A conversation, and the collections that each of its turns was made from."""
+
+    id: str
+    turns: tuple[frozenset[str], ...]
+
+    def open_to(self, permitted: set[str]) -> list[int]:
+        """Numbers of the turns that may be shown to who may read those collections."""
+        return [number for number, among in enumerate(self.turns, start=1) if among <= permitted]
+
+
 @dataclass
 class Library:
     """What there is: ids by collection."""
@@ -65,6 +82,8 @@ class Library:
     documents: dict[str, list[dict[str, Any]]] = field(default_factory=dict[str, list[dict[str, Any]]])
     sources: dict[str, str] = field(default_factory=dict[str, str])
     jobs: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    sessions: dict[str, list["Conversation"]] = field(default_factory=dict[str, list["Conversation"]])
+    """By account."""
 
     def all_jobs(self) -> list[str]:
         return [job for jobs in self.jobs.values() for job in jobs]
@@ -115,6 +134,8 @@ def test_nobody_is_shown_over_http_what_they_may_not_read(settings: Settings, tm
         for name in _USERS:
             await platform.access.people.add(name, "member", None, OPERATOR)
         await platform.access.people.add("keeper", "admin", None, OPERATOR)  # the last admin cannot be made less
+        for account in (*_USERS, _PROGRAM):
+            library.sessions[account] = await _conversations(platform, account)
         loop = asyncio.get_running_loop()
         shown: list[int] = []
 
@@ -165,6 +186,23 @@ async def _library(platform: Platform, folder: Path) -> Library:
     return library
 
 
+async def _conversations(platform: Platform, account: str) -> list[Conversation]:
+    """A conversation about each collection, and one about all of them, two at a time and together."""
+    ids = dict(await platform.database.fetch("SELECT name, id FROM collections"))
+    one = [(frozenset({name}),) for name in _COLLECTIONS]
+    pairs = tuple(frozenset(pair) for pair in pairwise(_COLLECTIONS))
+    found: list[Conversation] = []
+    for turns in (*one, (*pairs, frozenset(_COLLECTIONS), frozenset[str]())):
+        markers = [" ".join(sorted(_COLLECTIONS[name] for name in among)) for among in turns]
+        session = await platform.sessions.begin(account, f"What is {markers[0]}?")
+        for among, marker in zip(turns, markers, strict=True):
+            body = {"answer": f"It is {marker}.", "citations": [], "collections": sorted(among)}
+            among_ids = [ids[name] for name in among]
+            await platform.sessions.add(session.id, account, f"What is {marker}?", body, among_ids)
+        found.append(Conversation(str(session.id), turns))
+    return found
+
+
 @asynccontextmanager
 async def _client(platform: Platform) -> AsyncGenerator[httpx.AsyncClient]:
     """The real application on this platform, asked without a network between."""
@@ -203,9 +241,27 @@ async def _check_callers(
             assert who.user is not None
             sent = await _token(platform, who.user)
         permitted = {name for name, allowed in readers.items() if _may_read(who, roles, name, allowed)}
-        await _Check(client, library, sent, _scopes(who, roles), permitted).everything()
+        await _Check(client, library, sent, _scopes(who, roles), permitted, who.user or _PROGRAM).everything()
+        await _check_history(platform, library, sent, permitted, who.user or _PROGRAM)
         shown += len(permitted)
     return shown
+
+
+async def _check_history(
+    platform: Platform, library: Library, sent: dict[str, str], permitted: set[str], account: str
+) -> None:
+    """What a question is asked with holds only turns that may be shown; of nobody else's conversation there is any."""
+    caller = await platform.access.gate.identify(sent.get("X-API-Key"), sent.get("Authorization"), "local")
+    assert caller.account == account
+    for owner, conversations in library.sessions.items():
+        for each in conversations:
+            if owner == account:
+                told = await platform.sessions.history(caller, each.id)
+                assert [turn.number for turn in told] == each.open_to(permitted)
+                assert not any(_COLLECTIONS[name] in str(told) for name in set(_COLLECTIONS) - permitted)
+            else:
+                with pytest.raises(NotFound):
+                    await platform.sessions.history(caller, each.id)
 
 
 async def _credentials(platform: Platform, who: Credential) -> dict[str, str]:
@@ -233,6 +289,7 @@ class _Check:
     credentials: dict[str, str]
     scopes: set[str]
     permitted: set[str]
+    account: str
 
     async def everything(self) -> None:
         await self._searches()
@@ -240,6 +297,7 @@ class _Check:
         await self._collections()
         await self._documents()
         await self._sources_and_jobs()
+        await self._sessions()
 
     @property
     def hidden(self) -> set[str]:
@@ -353,6 +411,25 @@ class _Check:
             for job in self.library.jobs[name]:
                 await self._one("ingest", name, f"/api/v1/jobs/{job}")
                 await self._one("ingest", name, f"/api/v1/jobs/{job}/events")
+
+    async def _sessions(self) -> None:
+        listed = await self._call("ask", "GET", "/api/v1/sessions")
+        own = self.library.sessions[self.account]
+        if "ask" in self.scopes:
+            assert {each["id"] for each in listed.json()["items"]} == {each.id for each in own}
+        for conversation in own:
+            path = f"/api/v1/sessions/{conversation.id}"
+            for way in ("", "/export", "/export?format=markdown"):
+                answer = await self._call("ask", "GET", path + way)
+                if "ask" not in self.scopes:
+                    continue
+                for number, among in enumerate(conversation.turns, start=1):
+                    words = " ".join(sorted(_COLLECTIONS[name] for name in among))
+                    assert (f"It is {words}." in answer.text) == (number in conversation.open_to(self.permitted))
+        for account, others in self.library.sessions.items():
+            for way in ("", "/export") if account != self.account else ():
+                unseen = f"/api/v1/sessions/NAME{way}"
+                await self._same_as_missing("ask", "GET", others[-1].id, str(uuid4()), unseen, None)
 
     async def _source_by_name(self) -> None:
         """Every collection has a source of that name; those that are hidden do not make it ambiguous."""
