@@ -20,7 +20,7 @@ from groundwork.settings import HttpSettings
 from plugins.service import Reply, Service, command, command_json, new_key, service
 
 PASSWORD = "correct horse battery"
-_PUBLIC = {"/auth/token", "/auth/oidc/login", "/auth/oidc/callback"}
+_PUBLIC = {"/auth/token", "/auth/oidc/login", "/auth/oidc/callback", "/metrics"}
 _FRAMEWORK = {"/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json"}
 
 

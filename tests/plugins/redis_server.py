@@ -1,6 +1,7 @@
 """A real Redis of the test's own, to be killed and started again."""
 
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -38,6 +39,16 @@ class Redis:
             except OSError:
                 time.sleep(0.02)
         raise AssertionError("Redis did not start")
+
+    def pause(self) -> None:
+        """SIGSTOP: it is there and does not answer."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """kill -9."""

@@ -16,12 +16,14 @@ from groundwork.api import (
     admin,
     ask,
     auth,
+    breakers,
     collections,
     documents,
     gates,
     health,
     jobs,
     limits,
+    metrics,
     oidc,
     openai,
     problems,
@@ -38,6 +40,23 @@ log = structlog.get_logger()
 
 OpenPlatform = Callable[[], AbstractAsyncContextManager[Platform]]
 Beside = Callable[[Platform], Coroutine[Any, Any, None]]
+_ROUTES = (
+    search,
+    ask,
+    sessions,
+    documents,
+    collections,
+    sources,
+    jobs,
+    spaces,
+    auth,
+    oidc,
+    openai,
+    admin,
+    breakers,
+    health,
+    metrics,
+)
 _MARGIN = 1 << 20
 _UPLOADS_IN_MEMORY = 2
 """Uploads read from their temporary files at once; others wait, so that many large ones do not fill the memory."""
@@ -72,8 +91,7 @@ def create_app(
     serves it sets `app.state.stopping` when it is asked to stop; streams end then.
     """
     app = _Gated(http, lambda app: _lifespan(app, open_platform, beside, on_failed_start))
-    routed = (search, ask, openai, sessions, documents, collections, sources, jobs, spaces, auth, oidc, admin, health)
-    for module in routed:
+    for module in _ROUTES:
         app.include_router(module.router)
     app.state.stopping = asyncio.Event()
     app.state.uploads = asyncio.Semaphore(_UPLOADS_IN_MEMORY)

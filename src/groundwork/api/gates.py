@@ -105,7 +105,7 @@ class HostCheck:
 class RequestLimit:
     """ASGI middleware that takes `most` requests at once and answers 503 to one more, before its body is read.
 
-    Probes are always taken: a process that is busy is not one that is broken.
+    Probes and scrapes are always taken: a process that is busy is not one that is broken, and it should show that.
     """
 
     def __init__(self, app: ASGIApp, most: int) -> None:
@@ -115,7 +115,7 @@ class RequestLimit:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, or refuses it."""
-        if scope["type"] != "http" or _is_probe(scope):
+        if scope["type"] != "http" or _is_probe(scope) or scope["path"] == "/metrics":
             await self.app(scope, receive, send)
             return
         if self.running >= self.most:

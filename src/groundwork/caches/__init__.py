@@ -18,6 +18,11 @@ It may be called more than once for one update, so it must do nothing else.
 class Cache(Protocol):
     """Values by key, each for some seconds. Raises Unavailable when what holds them does not answer in time."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether other processes remember the same, as far as is known."""
+        ...
+
     async def get(self, key: str) -> bytes | None:
         """The value, unless it was never set, has expired, or was forgotten."""
         ...

@@ -23,6 +23,11 @@ class MemoryCache:
         self.size = 0
         """Bytes held."""
 
+    @property
+    def shared(self) -> bool:
+        """Never."""
+        return False
+
     async def get(self, key: str) -> bytes | None:
         """The value, unless it was never set, has expired, or was forgotten."""
         return self._get(key)

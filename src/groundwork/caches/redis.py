@@ -53,6 +53,11 @@ class RedisCache:
             ) from None  # the error quotes the address, which may hold a password
         self._redis = Redis(connection_pool=pool)
 
+    @property
+    def shared(self) -> bool:
+        """Always."""
+        return True
+
     async def get(self, key: str) -> bytes | None:
         """The value, unless it was never set, has expired, or was forgotten. Raises Unavailable."""
         return await self._ask(lambda: self._redis.get(_PREFIX + key), self._failures)

@@ -1,5 +1,6 @@
 """Redis as long as it answers, memory while it does not: no request fails or waits because of it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -12,6 +13,7 @@ from groundwork.telemetry import metrics
 T = TypeVar("T")
 
 _MOST_OUTDATED = 10_000
+_BATCH = 100
 _PROBE = "probe"
 
 
@@ -26,13 +28,18 @@ class ResilientCache:
         self._first = first
         self._memory = memory
         self._probe_seconds = probe_seconds
-        self._outdated: dict[str, None] = {}
+        self._outdated: set[str] = set()
         self._outage = Outage("what is remembered is kept", self._return, probe_seconds, self._told)
 
     @property
     def fallback_active(self) -> bool:
         """Whether memory stands in."""
         return self._outage.active
+
+    @property
+    def shared(self) -> bool:
+        """While memory does not stand in."""
+        return self._first.shared and not self.fallback_active
 
     async def get(self, key: str) -> bytes | None:
         """The value, unless it was never set, has expired, or was forgotten."""
@@ -63,16 +70,19 @@ class ResilientCache:
             except Unavailable as error:
                 self._outage.begin(error)
         if changed is not None and len(self._outdated) < _MOST_OUTDATED:
-            self._outdated[changed] = None
+            self._outdated.add(changed)
         return await ask(self._memory)
 
     async def _return(self) -> None:
-        """Raises Unavailable while `first` takes no values. Ends without waiting after the last it forgets."""
+        """Raises Unavailable while `first` takes no values. Nothing waits after the last look at what is outdated."""
         await self._first.set(_PROBE, b"1", self._probe_seconds)
-        while self._outdated:
-            key = next(iter(self._outdated))
-            await self._first.delete(key)
-            self._outdated.pop(key, None)
+        forgotten: set[str] = set()
+        while outdated := [key for key in self._outdated if key not in forgotten]:
+            # What changes once more meanwhile is not there to be outdated again.
+            for start in range(0, len(outdated), _BATCH):
+                await asyncio.gather(*map(self._first.delete, outdated[start : start + _BATCH]))
+            forgotten.update(outdated)
+        self._outdated.clear()
 
     def _told(self, active: bool) -> None:
         metrics.cache_fallback(active)

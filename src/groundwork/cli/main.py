@@ -19,6 +19,7 @@ from groundwork.cli import (
     jobs,
     keys,
     maintenance,
+    models,
     rebuild,
     run,
     search,
@@ -61,6 +62,7 @@ app.add_typer(security.app, name="security")
 app.add_typer(maintenance.app, name="maintenance")
 app.command("check")(check.check)
 app.add_typer(spaces.app, name="spaces")
+app.add_typer(models.app, name="models")
 app.command("rebuild")(rebuild.rebuild)
 app.command("eval")(evaluate.evaluate)
 app.command("serve")(serve.serve)

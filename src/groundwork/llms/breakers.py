@@ -22,10 +22,16 @@ class Breakers:
 
     @property
     def providers(self) -> list[str]:
-        """Names of the providers there are, or may be found on this machine."""
+        """Those of the settings, and those that may be found on this machine."""
         named = [each.name for each in self._settings.providers]
         found = sorted(LOCAL) if self._settings.discover else []
         return [*named, *(name for name in found if name not in named)]
+
+    @property
+    def in_use(self) -> list[str]:
+        """Those of the settings, and those this process has found."""
+        named = [each.name for each in self._settings.providers]
+        return [*named, *(name for name in self._made if name not in named)]
 
     def of(self, provider: str) -> Breaker:
         """The breaker of a provider; always the same one."""
@@ -33,12 +39,16 @@ class Breakers:
             self._made[provider] = Breaker(provider, self._cache, rules(self._settings), self.switches)
         return self._made[provider]
 
-    async def page(self, states_known: bool = True) -> dict[str, Any]:
-        """Every provider's. `states_known`: this process serves, or shares what is remembered. Raises StoreUnavailable."""
-        held = await self.switches.all()
-        return {"items": [await self._body(name, held.get(name), states_known) for name in self.providers]}
+    async def page(self, serving: bool = True) -> dict[str, Any]:
+        """Every provider's; one that is not shared only means something in a process that is `serving`.
 
-    async def switch(self, provider: str, position: Position, actor: str, states_known: bool = True) -> dict[str, Any]:
+        Raises StoreUnavailable.
+        """
+        held = await self.switches.all()
+        names = [*self.in_use, *(name for name in held if name not in self.in_use)]
+        return {"items": [await self._body(name, held.get(name), serving) for name in names]}
+
+    async def switch(self, provider: str, position: Position, actor: str, serving: bool = True) -> dict[str, Any]:
         """Holds a breaker open or closed, or lets it decide for itself; what it is now.
 
         Raises NotFound for a provider nobody knows, StoreUnavailable.
@@ -47,25 +57,25 @@ class Breakers:
             known = f"there are {', '.join(self.providers)}" if self.providers else "none is set up"
             raise NotFound(f"There is no provider {provider!r}; {known}.")
         await self.switches.set(provider, position, actor)
-        return await self._body(provider, (await self.switches.all()).get(provider), states_known)
+        return await self._body(provider, (await self.switches.all()).get(provider), serving)
 
     async def publish(self) -> None:
         """Brings the metric of each breaker up to date."""
-        for name in self.providers:
+        for name in self.in_use:
             await self.of(name).look()
 
     async def close(self) -> None:
         """Waits for nothing any more."""
         await self.switches.close()
 
-    async def _body(self, provider: str, held: dict[str, Any] | None, states_known: bool) -> dict[str, Any]:
+    async def _body(self, provider: str, held: dict[str, Any] | None, serving: bool) -> dict[str, Any]:
         look = await self.of(provider).look()
-        known = states_known or look.position != "auto"
+        known = serving or self._cache.shared
         return {
             "provider": provider,
-            "state": look.state if known else None,
+            "state": look.state if known or look.position != "auto" else None,
             "switch": look.position,
-            "failures": look.own.failures if states_known else None,
+            "failures": look.own.failures if known else None,
             "since": held["since"] if held else None,
             "by": held["by"] if held else None,
         }
