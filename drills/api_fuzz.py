@@ -310,7 +310,7 @@ def scopes_of_routes() -> Iterator[tuple[tuple[str, str], str]]:
         for route in inside:
             if isinstance(route, APIRoute):
                 for method in route.methods or ():
-                    yield (method, route.path), max(declared(route.dependant), key=_RANK.index)
+                    yield (method, route.path_format), max(declared(route.dependant), key=_RANK.index)
 
 
 _RANK = ["public", "search", "ask", "ingest", "admin"]

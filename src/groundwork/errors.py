@@ -24,6 +24,8 @@ class GroundworkError(Exception):
     """Something went wrong that a person can be told about."""
 
     kind: ClassVar[str] = "internal"
+    shown: ClassVar[tuple[str, ...]] = ()
+    """Names of details that whoever asked is given beside the message: numbers and words, never secrets."""
 
     def __init__(self, message: str, **details: object) -> None:
         super().__init__(message)
@@ -62,9 +64,10 @@ class Conflict(GroundworkError):
 
 
 class OverBudget(GroundworkError):
-    """This would spend more than was allowed."""
+    """This would spend more than was allowed. `retry_after` (seconds) says when there is a new period."""
 
     kind = "over_budget"
+    shown = ("period", "limit", "spent", "reserved", "reset_at")
 
 
 class TooMany(GroundworkError):

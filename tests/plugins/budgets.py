@@ -2,19 +2,32 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from groundwork.budgets.meter import Budgets, Charge, Held
 from groundwork.budgets.money import plain
-from groundwork.clock import Clock, utc_now
+from groundwork.clock import Clock as AnyClock
+from groundwork.clock import utc_now
 from groundwork.settings import DatabaseSettings
 from groundwork.settings.models import BudgetSettings
 from groundwork.store.database import Database
 
 
+@dataclass
+class Clock:
+    """A clock that stands until it is set."""
+
+    now: datetime
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
 @asynccontextmanager
 async def opened(
-    url: str, clock: Clock = utc_now, settings: BudgetSettings | None = None, connections: int = 10
+    url: str, clock: AnyClock = utc_now, settings: BudgetSettings | None = None, connections: int = 10
 ) -> AsyncGenerator[tuple[Budgets, Database]]:
     """Budgets on a database, by their own clock if need be."""
     database = Database(url, DatabaseSettings(pool_max=connections))

@@ -144,6 +144,13 @@ class SecurityBody(BaseModel):
     findings: list[FindingBody]
 
 
+class SpentBody(BaseModel):
+    """What requests to models cost, in US dollars."""
+
+    today: str = Field(description="Since midnight, UTC.")
+    this_month: str
+
+
 class StatsBody(BaseModel):
     """How much there is of everything."""
 
@@ -156,6 +163,7 @@ class StatsBody(BaseModel):
     jobs: dict[str, int] = Field(description="By state; states nothing is in are left out.")
     sessions: int = Field(description="Conversations.")
     turns: int = Field(description="Questions asked in them.")
+    spent_usd: SpentBody
     database_bytes: int
     originals_bytes: int = Field(description="Uploaded files.")
 
@@ -201,7 +209,7 @@ async def reset_password(name: Text, platform: PlatformDep, caller: AdminCaller)
 
 @router.delete("/users/{name}", response_model=UserBody, summary="Erase somebody")
 async def erase_user(name: Text, platform: PlatformDep, caller: AdminCaller) -> dict[str, Any]:
-    """Removes somebody with their keys, grants and conversations; answers who it was."""
+    """Removes somebody with their keys, grants and conversations; answers who it was. What they spent stays in the sums."""
     return await platform.access.people.erase(name, caller)
 
 
@@ -273,5 +281,5 @@ async def security(platform: PlatformDep) -> dict[str, Any]:
 
 @router.get("/stats", response_model=StatsBody, summary="Count everything")
 async def count_everything(platform: PlatformDep) -> dict[str, Any]:
-    """Counts and sizes in bytes."""
+    """Counts, sizes in bytes, and what models cost."""
     return await stats(platform.database, platform.jobs, platform.uploads.originals)

@@ -55,7 +55,8 @@ def problem(status: int, title: str, detail: str, kind: str, **more: Any) -> JSO
 async def _groundwork(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, GroundworkError)
     status, title = STATUS[error.kind]
-    response = problem(status, title, error.message, error.kind)
+    shown = {name: error.details[name] for name in error.shown if name in error.details}
+    response = problem(status, title, error.message, error.kind, **shown)
     if "retry_after" in error.details:
         response.headers["Retry-After"] = str(error.details["retry_after"])
     return response

@@ -29,11 +29,12 @@ PlatformDep = Annotated[Platform, Depends(get_platform)]
 class Needs:
     """What a route needs of its caller. Every route declares one of these, or that it is `Public`.
 
-    Identifies the caller, demands the scope, and counts the request against the caller's limit.
+    Identifies the caller, demands the scope (or one that does `instead`), and counts the request against the caller's limit.
     """
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, *instead: Scope) -> None:
         self.scope: Scope = scope
+        self.instead = instead
 
     async def __call__(
         self,
@@ -48,7 +49,8 @@ class Needs:
         bearer = f"{token.scheme} {token.credentials}" if token is not None else None
         caller = await platform.access.gate.identify(key, bearer, address_of(request))
         await limit(request, platform, self.scope, caller.name)
-        demand(caller, self.scope)
+        if caller.scopes.isdisjoint(self.instead):
+            demand(caller, self.scope)
         return caller
 
 

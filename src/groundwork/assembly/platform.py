@@ -75,6 +75,7 @@ class Platform:
         self.server = server
         self.access = Access(database, settings)
         self.budgets = Budgets(database, settings.budgets)
+        self.access.people.forgets.append(self.budgets.ledger.erase)
         self.cache = adapters.cache(settings.cache)
         self.sessions = Sessions(database, self.cache, settings.sessions)
         self.breakers = Breakers(database, self.cache, settings.llms)
@@ -139,7 +140,12 @@ class Platform:
 
     async def ready(self, lexical_timeout: float = 30.0) -> None:
         """Makes everything ready that a search needs, and brings the lexical index up to date."""
-        await asyncio.gather(self.ready_to_ingest(), self.lexical.catch_up(lexical_timeout), self.models.look())
+        await asyncio.gather(
+            self.ready_to_ingest(),
+            self.lexical.catch_up(lexical_timeout),
+            self.models.look(),
+            self.budgets.settle_lost(),
+        )
         await asyncio.to_thread(self.embedder.embed_query, "ready")
 
     async def search(self, request: Request) -> Found:
@@ -331,7 +337,8 @@ class Platform:
         """Everything that is stored about somebody, for them to see. Raises NotFound."""
         told = await privacy.everything_about(self.database, name, by)
         them = Caller(user=told["user"]["name"], roles=frozenset({told["user"]["role"]}))
-        return {**told, "sessions": await self.sessions.everything_of(them)}
+        spent = await self.budgets.ledger.everything_of(them.account)
+        return {**told, **spent, "sessions": await self.sessions.everything_of(them)}
 
     async def close(self) -> None:
         """Gives back everything, the embedded server last."""

@@ -1,6 +1,7 @@
 """Money is reserved before a request to a paid model and settled after it, exactly once, whatever happens in between."""
 
 import asyncio
+import math
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
@@ -189,7 +190,7 @@ class Budgets:
             f"the limit is ${details['limit']}, ${details['spent']} are spent {_ADJECTIVES[worst.period]} and "
             f"${details['reserved']} reserved for requests under way. It begins anew at {details['reset_at']}.",
             **details,
-            retry_after=max(1, int((reset - held.at).total_seconds()) + 1),
+            retry_after=math.ceil((reset - held.at).total_seconds()),
         )
 
     async def _insist(self, held: Held, result: Result) -> None:

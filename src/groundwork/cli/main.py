@@ -10,6 +10,7 @@ from groundwork import __version__
 from groundwork.cli import (
     ask,
     audit,
+    budgets,
     check,
     collections,
     documents,
@@ -56,6 +57,7 @@ app.add_typer(sources.app, name="sources")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(users.app, name="users")
 app.add_typer(keys.app, name="keys")
+app.add_typer(budgets.app, name="budgets")
 app.add_typer(secrets.app, name="secrets")
 app.add_typer(audit.app, name="audit")
 app.add_typer(security.app, name="security")

@@ -117,7 +117,10 @@ def export(name: Name) -> None:
 
 @app.command()
 def erase(name: Name, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Remove somebody with their keys, grants and conversations. The audit log keeps its entries until they expire."""
+    """Remove somebody with their keys, grants and conversations. What they spent stays in the sums, without their name.
+
+    The audit log keeps its entries until they expire.
+    """
     confirm(f"Erase {name} with all their keys, grants and conversations? This cannot be undone.", yes)
     _change(lambda people, by: people.erase(name, by), as_json)
 

@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 from psycopg import AsyncConnection
 
+from groundwork.budgets.records import recount
 from groundwork.errors import GroundworkError
 from groundwork.health import drift, records
 from groundwork.health.look import Seen, Stored, Told
@@ -38,6 +39,9 @@ async def mend(means: Means, seen: Seen, told: Told) -> None:
     told("mending the record", 0, None)
     if seen.count("rows_without_owner", "ready_without_text", "altered_text", "stale_checkpoints"):
         await _mend_rows(means)
+    if seen.count("spent_not_in_ledger", "reserved_for_nothing"):
+        async with means.stored.database.transaction() as connection:
+            await recount(connection)
     await means.stored.jobs.rescue_orphans()
     await _read_again(means, told)
     await _remake(means, seen, told)

@@ -6,7 +6,15 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from groundwork.budgets.records import COUNTED
 from groundwork.store.database import Database, Row
+
+_SUMS: LiteralString = "SELECT p.account || ' ' || p.period || ' ' || p.begins AS id, NULL::uuid AS document_id, "
+_COMPARED: LiteralString = (
+    "(SELECT account, period, begins, coalesce(k.spent_usd, 0) AS spent, coalesce(k.reserved_usd, 0) AS reserved, "
+    "coalesce(c.spent_usd, 0) AS counted_spent, coalesce(c.reserved_usd, 0) AS counted_reserved "
+    "FROM budget_periods k FULL JOIN (" + COUNTED + ") AS c USING (account, period, begins)) AS p"
+)
 
 OFFENDING: dict[str, LiteralString] = {
     "rows_without_owner": """
@@ -52,6 +60,14 @@ WHERE d.status = 'pending' AND d.updated_at < now() - interval '1 minute' AND NO
     SELECT FROM jobs j JOIN procrastinate_jobs q ON q.id = j.queue_id
     WHERE j.kind = 'upload' AND j.arguments ->> 'document_id' = d.id::text AND q.status IN ('todo', 'doing'))
 """,
+    "spent_not_in_ledger": _SUMS
+    + "'$' || p.spent || ', $' || p.counted_spent || ' in the ledger' AS what FROM "
+    + _COMPARED
+    + " WHERE p.spent <> p.counted_spent",
+    "reserved_for_nothing": _SUMS
+    + "'$' || p.reserved || ', $' || p.counted_reserved || ' in open requests' AS what FROM "
+    + _COMPARED
+    + " WHERE p.reserved <> p.counted_reserved",
 }
 """By name of the truth: what breaks it, as an id, the document it belongs to, and what it is called."""
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from groundwork.access.credentials import records as credentials
 from groundwork.access.people import records as people
+from groundwork.budgets.ledger.report import Ledger
 from groundwork.ingest.uploads import Originals
 from groundwork.retrieve import records
 from groundwork.sessions import records as sessions
@@ -13,7 +14,7 @@ from groundwork.store.jobs import Jobs
 
 
 async def stats(database: Database, jobs: Jobs, originals: Originals) -> dict[str, Any]:
-    """Counts and sizes in bytes."""
+    """Counts, sizes in bytes, and what models cost in US dollars."""
     return {
         **await records.counts(database),
         "documents": await records.documents_by_status(database),
@@ -21,6 +22,7 @@ async def stats(database: Database, jobs: Jobs, originals: Originals) -> dict[st
         "keys": await credentials.count_by_status(database),
         "jobs": await jobs.counts(ended=True),
         **await sessions.counts(database),
+        "spent_usd": await Ledger(database).spent(),
         "database_bytes": await database.size_bytes(),
         "originals_bytes": await asyncio.to_thread(originals.size_bytes),
     }

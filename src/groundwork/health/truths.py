@@ -53,6 +53,16 @@ TRUTHS = (
         "The original of an upload is kept.",
         "Nothing can bring it back here; the text is whole. Restore the folder `originals` from a backup, or upload it again.",
     ),
+    Truth(
+        "spent_not_in_ledger",
+        "What an account has spent in a period is the sum of its lines in the ledger.",
+        "It is summed up again.",
+    ),
+    Truth(
+        "reserved_for_nothing",
+        "What an account has reserved in a period is the sum of its open requests.",
+        "It is summed up again.",
+    ),
     Truth("lexical_missing", "The lexical index holds every passage.", "They are indexed."),
     Truth("lexical_extra", "The lexical index holds nothing but passages.", "It is built anew."),
     Truth("vectors_missing", "The vector index holds every passage.", "It is built anew."),

@@ -1,4 +1,6 @@
-"""Daily chores: what was kept long enough is forgotten, and the security report is made. One worker does them for all."""
+"""Daily chores, by one worker for all: what was kept long enough is forgotten, the ledger gets its next month, and the
+security report is made.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -35,6 +37,7 @@ async def do(platform: Platform) -> bool:
         "failed logins": access.login.forget_old_failures,
         "ended tokens": access.tokens.forget_expired,
         "conversations": platform.sessions.forget_idle,
+        "months of the ledger": platform.budgets.make_months,
         "security report": access.report.run,
     }
     return all([await _try(name, chore) for name, chore in chores.items()])

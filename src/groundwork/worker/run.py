@@ -22,6 +22,7 @@ from groundwork.worker import chores, schedule, tasks
 log = structlog.get_logger()
 
 _RESCUE_SECONDS = 2.0
+_SETTLE_SECONDS = 60.0
 _AFTER_FAULT_SECONDS = 1.0
 _LOST = (psycopg.Error, exceptions.ConnectorException, Unavailable, OSError)
 
@@ -97,6 +98,7 @@ async def _session(platform: Platform) -> None:
     async with runner(platform.database.url) as alive, asyncio.TaskGroup() as group:
         group.create_task(alive.watch())
         group.create_task(_rescue(platform))
+        group.create_task(_settle_lost(platform))
         group.create_task(schedule.keep(platform))
         group.create_task(chores.keep(platform, alive))
         group.create_task(_take_jobs(platform, alive.number, [INTERACTIVE], concurrency, wait=True))
@@ -108,6 +110,12 @@ async def _rescue(platform: Platform) -> None:
         for job_id in await platform.jobs.rescue_orphans():
             log.warning("a worker died; its job is queued again", job=str(job_id))
         await asyncio.sleep(_RESCUE_SECONDS)
+
+
+async def _settle_lost(platform: Platform) -> None:
+    while True:
+        await platform.budgets.settle_lost()
+        await asyncio.sleep(_SETTLE_SECONDS)
 
 
 async def _take_jobs(platform: Platform, number: int, queues: Sequence[str], concurrency: int, wait: bool) -> None:

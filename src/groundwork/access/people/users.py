@@ -1,6 +1,7 @@
 """Accounts: added, changed and removed, every change noted in the audit log in the same transaction."""
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from psycopg import AsyncConnection
@@ -15,6 +16,8 @@ from groundwork.errors import Conflict, NotFound
 from groundwork.store.database import Database, Row
 
 Role = Literal["admin", "reviewer", "member"]
+Forget = Callable[[AsyncConnection, str], Awaitable[None]]
+"""Lets go of what a part keeps under a user's name, in the transaction in which they are removed."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class People:
 
     database: Database
     passwords: Passwords
+    forgets: list[Forget] = field(default_factory=list[Forget])
+    """Of the parts above, which add their own."""
 
     async def add(self, name: str, role: Role, password: str | None, by: Caller) -> dict[str, Any]:
         """Adds somebody. Without a password one is made, which only this answer holds. Raises Conflict, Invalid."""
@@ -108,7 +113,7 @@ class People:
         return shown if password else {**shown, "password": chosen}
 
     async def erase(self, name: str, by: Caller) -> dict[str, Any]:
-        """Removes somebody with their keys, grants and conversations; who it was.
+        """Removes somebody with their keys, grants and conversations; who it was. What they spent stays in the sums.
 
         The audit log keeps its entries until they expire. Raises NotFound, Conflict for the last admin.
         """
@@ -118,6 +123,8 @@ class People:
             await self._keep_an_admin(connection, name)
             await records.forget_failures(connection, "account", name)
             await records.delete(connection, name)
+            for forget in self.forgets:
+                await forget(connection, name)
             await note(connection, by.deed("user_erased", name))
         return gone
 

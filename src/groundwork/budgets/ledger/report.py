@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from groundwork.budgets.ledger import records
 from groundwork.budgets.money import plain, shown
 from groundwork.budgets.periods import begins
-from groundwork.clock import Clock
+from groundwork.clock import Clock, utc_now
 from groundwork.store.database import Database, Row
 
 
@@ -20,7 +20,7 @@ class Ledger:
     """Reads the ledger."""
 
     database: Database
-    clock: Clock
+    clock: Clock = utc_now
 
     async def page(
         self,
@@ -42,7 +42,7 @@ class Ledger:
         today, month = await records.spent(self.database, begins("daily", at), begins("monthly", at))
         return {"today": plain(today), "this_month": plain(month)}
 
-    async def belonging_to(self, account: str) -> dict[str, Any]:
+    async def everything_of(self, account: str) -> dict[str, Any]:
         """Everything that is stored about what somebody may spend and has spent."""
         return {
             "budget_limits": [
