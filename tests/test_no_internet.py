@@ -10,6 +10,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
+from groundwork.llms import Message, ModelFailed, Prompt, Usage
+from groundwork.llms.served import Line, PydanticAiModel
+from groundwork.settings.models import ProviderSettings
 from plugins.no_internet import ReachedOutError
 
 # Reserved for documentation (RFC 5737, RFC 2606): nobody answers there even without the guard.
@@ -63,3 +66,21 @@ def test_programs_started_by_tests_meet_a_dead_proxy() -> None:
     done = subprocess.run([sys.executable, "-c", program], env=dict(os.environ), capture_output=True, check=False)
     assert done.returncode != 0
     assert b"Connection refused" in done.stderr
+
+
+@pytest.mark.parametrize(("kind", "host"), [("openai", "api.openai.com"), ("anthropic", "api.anthropic.com")])
+def test_no_test_asks_a_paid_model(kind: str, host: str, refused_connections: list[str]) -> None:
+    settings = ProviderSettings.model_validate({"name": kind, "kind": kind, "models": ["m"], "api_key": "sk-none"})
+
+    async def ask() -> None:
+        line = Line(settings)
+        try:
+            async for _ in PydanticAiModel(line, "m").stream(Prompt("", (Message("user", "?"),), 16), Usage()):
+                pass
+        finally:
+            await line.close()
+
+    with pytest.raises(ModelFailed):
+        asyncio.run(ask())
+    assert any(host in refused for refused in refused_connections)
+    refused_connections.clear()

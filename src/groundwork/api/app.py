@@ -25,6 +25,7 @@ from groundwork.api import (
     jobs,
     limits,
     metrics,
+    models,
     oidc,
     openai,
     problems,
@@ -44,6 +45,7 @@ Beside = Callable[[Platform], Coroutine[Any, Any, None]]
 _ROUTES = (
     search,
     ask,
+    models,
     sessions,
     documents,
     collections,
@@ -142,7 +144,6 @@ async def _run(
     async with asyncio.TaskGroup() as group:
         group.create_task(_again_and_again(lambda: asyncio.to_thread(platform.embedder.warm)))
         group.create_task(_again_and_again(platform.lexical.follow))
-        group.create_task(_again_and_again(platform.models.warm))
         group.create_task(_again_and_again(platform.models.follow))
         for each in beside:
             group.create_task(_again_and_again(partial(each, platform)))

@@ -77,6 +77,11 @@ def not_a_stream(provider: str, content_type: str) -> ModelFailed:
     return ModelFailed("nonsense", f"What {provider} sent is no streamed answer but {content_type}. Check its url.")
 
 
+def elsewhere(provider: str, status: int) -> ModelFailed:
+    """A redirect; the key does not follow it."""
+    return ModelFailed("error", f"{provider} sends its visitors elsewhere ({status}). Check its url.")
+
+
 def _strange(error: Exception, provider: str, key: str, said: bool, chosen: bool) -> ModelFailed:
     if isinstance(error, ModelAPIError) and not isinstance(error.__cause__, ValueError):
         if error.in_stream:

@@ -74,9 +74,11 @@ class Models:
                 log.info("a local model server was found", provider=each.model.provider, model=each.model.name)
 
     async def follow(self) -> None:
-        """Looks again and again, for as long as it runs."""
+        """Loads what models need, and looks for more again and again, for as long as it runs."""
+        await self.warm()
         while self._discovery.wanted:
             await self.look()
+            await self.warm()
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def warm(self) -> None:

@@ -38,7 +38,7 @@ from pydantic_ai.settings import ModelSettings
 
 from groundwork.llms import Prompt, Usage
 from groundwork.llms.deadlines import Deadlines
-from groundwork.llms.failures import empty, failed, not_a_stream, not_billed, unfinished
+from groundwork.llms.failures import elsewhere, empty, failed, not_a_stream, not_billed, unfinished
 from groundwork.llms.tokens import estimate_prompt, of_size, size
 from groundwork.settings.models import ProviderSettings
 
@@ -188,6 +188,9 @@ class Wire:
             request.headers["authorization"] = f"Bearer {key}"
 
     async def _look(self, response: Any) -> None:
+        if response.status_code // 100 == 3:
+            await response.aclose()
+            raise elsewhere(self._settings.name, response.status_code)
         content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if response.status_code == 200 and content_type in _NO_STREAM:
             await response.aclose()
