@@ -102,6 +102,10 @@ def test_eval_reports_the_standard_measures_and_leaves_nothing_behind(data_dir: 
     again = command_json(data_dir, "eval", str(tmp_path / "set"))
     assert again["compared_to"] is not None
     assert again["change"]["ndcg@10"] == 0
+    assert again["reranker"] is None
+    refused = command(data_dir, "eval", str(tmp_path / "set"), "--rerank")
+    assert refused.returncode == 2
+    assert "GROUNDWORK_RERANKER__KIND" in refused.stderr
     assert command_json(data_dir, "collections", "list")["items"] == []
     assert command_json(data_dir, "documents", "list")["items"] == []
 

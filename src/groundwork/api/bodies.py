@@ -55,6 +55,7 @@ class SearchRequest(Narrowed):
     query: Text = Field(min_length=1, max_length=8000, description="The question or words to search for.")
     limit: int = Field(10, ge=1, le=100, description="How many passages at most.")
     mode: Literal["hybrid", "dense", "lexical"] = Field("hybrid", description="Which indexes to ask.")
+    rerank: bool = Field(True, description="Let the reranker put the passages into order, where one is set.")
 
 
 class CollectionRequest(BaseModel):
@@ -96,6 +97,7 @@ class SearchResponse(BaseModel):
     """Passages, best first."""
 
     passages: list[PassageBody]
+    reranked: bool
     timings_ms: dict[str, float]
 
 

@@ -15,6 +15,8 @@ router = APIRouter(tags=["search"])
 async def search(body: SearchRequest, platform: PlatformDep, caller: SearchCaller) -> Response:
     """Passages for a question, best first, each with its scores and the span of text it is."""
     found = await platform.search(
-        assembly.Request(body.query, body.limit, body.mode, **body.narrowing(), caller=caller)
+        assembly.Request(
+            body.query, body.limit, body.mode, **body.narrowing(), caller=caller, rerank=None if body.rerank else False
+        )
     )
     return Response(to_json(found.body()), media_type="application/json")

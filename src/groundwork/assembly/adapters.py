@@ -8,7 +8,9 @@ from groundwork.ingest.prepare import Preparer
 from groundwork.lexical.follow import Follower
 from groundwork.llms.guard import Guards
 from groundwork.llms.registry import Models
-from groundwork.settings import CacheSettings, EmbedderSettings, LlmSettings, Settings
+from groundwork.rerankers import Reranker
+from groundwork.retrieve.rerank import Reranking
+from groundwork.settings import CacheSettings, EmbedderSettings, LlmSettings, RerankerSettings, Settings
 from groundwork.store.database import Database
 
 
@@ -32,6 +34,25 @@ def embedder(chosen: EmbedderSettings) -> Embedder:
     from groundwork.embedders.openvino import OpenVinoEmbedder  # start-up time
 
     return OpenVinoEmbedder(chosen.threads)
+
+
+def reranker(chosen: RerankerSettings) -> Reranker | None:
+    """What puts passages into order, when one is set. Raises Invalid."""
+    if chosen.kind == "http":
+        from groundwork.rerankers.http import HttpReranker  # start-up time
+
+        return HttpReranker(chosen)
+    if chosen.kind == "openvino" and chosen.path is not None:
+        from groundwork.rerankers.openvino import OpenVinoReranker  # start-up time
+
+        return OpenVinoReranker(chosen.path, chosen.threads)
+    return None
+
+
+def reranking(chosen: RerankerSettings) -> Reranking | None:
+    """The same within the bounds that searches use it in. Raises Invalid."""
+    found = reranker(chosen)
+    return Reranking(found, chosen) if found else None
 
 
 def cache(chosen: CacheSettings) -> Cache:

@@ -7,11 +7,12 @@ from typing import Any
 
 from groundwork.access.scope import OPERATOR
 from groundwork.answer.dialogue import Dialogue
-from groundwork.errors import NotFound
+from groundwork.errors import Invalid, NotFound
 from groundwork.ingest import sync
 from groundwork.ingest.items import Item
+from groundwork.rerankers import Reranker
 from groundwork.retrieve.request import Request
-from groundwork.retrieve.search import Found, Mode
+from groundwork.retrieve.search import NO_RERANKER, Found, Mode
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,27 @@ class Measured:
     find: Callable[[Request], Awaitable[Found]]
     ask: Callable[[Request, Dialogue], Awaitable[dict[str, Any]]]
     delete_collection: Callable[[str], Awaitable[dict[str, Any]]]
+    reranker: Reranker | None
+    """The one that is set."""
+    rerank: bool | None
+    """Whether it is wanted; None: when there is one."""
+
+    async def order(self) -> str | None:
+        """The name of the reranker, which has just answered; None without one.
+
+        Raises Invalid when one is wanted and none is set, Unavailable.
+        """
+        if self.rerank and self.reranker is None:
+            raise Invalid(NO_RERANKER)
+        if self.reranker is None or self.rerank is False:
+            return None
+        await self.reranker.score("ready", ["ready"])
+        return self.reranker.name
+
+    @property
+    def is_reranked(self) -> bool:
+        """Whether searches are measured with the reranker."""
+        return self.reranker is not None and self.rerank is not False
 
     async def ingest(self, items: list[Item], collection: str, progress: sync.Progress) -> sync.Report:
         """Takes documents into a collection."""
@@ -29,11 +51,12 @@ class Measured:
 
     async def search(self, text: str, collection: str, mode: Mode, limit: int) -> Found:
         """Passages for a question."""
-        return await self.find(Request(text, limit, mode, [collection], caller=OPERATOR))
+        return await self.find(Request(text, limit, mode, [collection], caller=OPERATOR, rerank=self.is_reranked))
 
     async def quotes(self, text: str, collection: str) -> list[str]:
         """What an answer made of the documents' own sentences quotes; no model is paid for it."""
-        answer = await self.ask(Request(text, collections=[collection], caller=OPERATOR), Dialogue(generate=False))
+        request = Request(text, collections=[collection], caller=OPERATOR, rerank=self.is_reranked)
+        answer = await self.ask(request, Dialogue(generate=False))
         return [citation["quote"] for citation in answer["citations"]]
 
     async def forget(self, collection: str) -> None:

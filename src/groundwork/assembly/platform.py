@@ -51,6 +51,7 @@ from groundwork.llms.guard import Guards
 from groundwork.retrieve import scope
 from groundwork.retrieve.catalog import Catalog
 from groundwork.retrieve.request import Request, question, settled
+from groundwork.retrieve.rerank import Reranking
 from groundwork.retrieve.search import Found, Mode, Searcher
 from groundwork.sessions.conversations import Sessions
 from groundwork.settings import Settings
@@ -107,7 +108,7 @@ class Platform:
     @cached_property
     def searcher(self) -> Searcher:
         """Search; call `ready` first."""
-        return self._searcher(lambda: self.active.current)
+        return self._searcher(lambda: self.active.current, adapters.reranking(self.settings.reranker))
 
     @cached_property
     def asker(self) -> Asker:
@@ -141,6 +142,7 @@ class Platform:
     async def ready(self, lexical_timeout: float = 30.0) -> None:
         """Makes everything ready that a search needs, and brings the lexical index up to date."""
         await asyncio.gather(
+            self.searcher.warm(),  # first: a reranker that cannot be made is told before anything runs
             self.ready_to_ingest(),
             self.lexical.catch_up(lexical_timeout),
             self.models.look(),
@@ -325,12 +327,14 @@ class Platform:
             await log.note(connection, by.deed("privacy_changed", name, private=private))
         return await self._everything.collection(name)
 
-    async def evaluate(self, folder: Path, mode: Mode, qrels: str | None, step: evaluation.Step) -> dict[str, Any]:
-        """Measures search and answers on a BEIR folder, compared with the last time. Raises Invalid."""
+    async def evaluate(
+        self, folder: Path, mode: Mode, qrels: str | None, step: evaluation.Step, rerank: bool | None = None
+    ) -> dict[str, Any]:
+        """Measures search and answers on a BEIR folder, compared with the last time. Raises Invalid, Unavailable."""
         await self.ready()
-        report = await evaluation.evaluate(
-            Measured(self.ingest_items, self.search, self.ask, self.delete_collection), folder, mode, qrels, step
-        )
+        calls = (self.ingest_items, self.search, self.ask, self.delete_collection)
+        system = Measured(*calls, self.searcher.reranker, rerank)
+        report = await evaluation.evaluate(system, folder, mode, qrels, step)
         return history.compare_and_save(self.settings.data_dir / "evaluations", report, utc_now())
 
     async def everything_about(self, name: str, by: Caller) -> dict[str, Any]:
@@ -343,7 +347,7 @@ class Platform:
     async def close(self) -> None:
         """Gives back everything, the embedded server last."""
         if "searcher" in self.__dict__:
-            self.searcher.close()
+            await self.searcher.close()
         if "pipeline" in self.__dict__:
             await asyncio.to_thread(self.pipeline.preparer.extractor.close)
         await self.models.close()
@@ -355,7 +359,7 @@ class Platform:
         await self.active.close()
         await self.lexical.close()
 
-    def _searcher(self, space: Callable[[], ActiveSpace]) -> Searcher:
+    def _searcher(self, space: Callable[[], ActiveSpace], reranking: Reranking | None = None) -> Searcher:
         retrieval = self.settings.retrieval
         return Searcher(
             self.database,
@@ -365,6 +369,7 @@ class Platform:
             self.lexical.distrust,
             retrieval.candidates,
             retrieval.dense_weight,
+            reranking,
         )
 
     def _finder(self, space: ActiveSpace, mode: Mode) -> compare.Find:

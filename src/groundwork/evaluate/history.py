@@ -1,4 +1,4 @@
-"""Saved reports: each evaluation is compared with the last one of the same set and mode."""
+"""Saved reports: each evaluation is compared with the last one of the same set and mode, reranked or not like it."""
 
 import json
 import re
@@ -19,8 +19,13 @@ MEASURES = (
 
 
 def compare_and_save(folder: Path, report: dict[str, Any], at: datetime) -> dict[str, Any]:
-    """`report` with its `change` against the last saved one, which it then replaces."""
-    file = _file(folder, f"{report['dataset']}-{report['mode']}")
+    """`report` with its `change` against the last saved one, which it then replaces.
+
+    One whose reranker failed for some questions is like neither kind: it is compared with nothing, and not kept.
+    """
+    if report.get("not_reranked"):
+        return {**report, "at": at.isoformat(), "compared_to": None, "change": {}}
+    file = _file(folder, f"{report['dataset']}-{report['mode']}" + ("-reranked" if report.get("reranker") else ""))
     before: dict[str, Any] = _read(file)
     change = {key: round(report[key] - before[key], 4) for key in MEASURES if key in report and key in before}
     compared = {**report, "at": at.isoformat(), "compared_to": before.get("at"), "change": change}

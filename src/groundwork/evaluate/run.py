@@ -20,6 +20,10 @@ _URI = "eval:"
 class System(Protocol):
     """What is measured: a way to take documents in and the calls a reader makes."""
 
+    async def order(self) -> str | None:
+        """The name of what puts passages into order, None without it. Raises Unavailable when it does not answer."""
+        ...
+
     async def ingest(self, items: list[Item], collection: str, progress: Progress) -> Report:
         """Takes the documents in."""
         ...
@@ -42,22 +46,25 @@ Step = Callable[[str, int, int], None]
 
 
 async def evaluate(system: System, folder: Path, mode: Mode, qrels: str | None, step: Step) -> dict[str, Any]:
-    """The report of one evaluation. Raises Invalid for a folder that is not in BEIR layout."""
+    """The report of one evaluation. Raises Invalid for a folder that is not in BEIR layout, Unavailable."""
     dataset = beir.load(folder, qrels)
+    reranker = await system.order()
     collection = f".eval-{uuid4().hex[:12]}"
     prefix = f"{_URI}{dataset.name}/"
     items = [_item(prefix, document) for document in dataset.documents]
     try:
         ingested = await system.ingest(items, collection, lambda total, tally: step("documents", tally.done, total))
-        report = await _measure(system, dataset, collection, mode, prefix, step)
+        report, unordered = await _measure(system, dataset, collection, mode, prefix, step)
     finally:
         await system.forget(collection)
     return {
         "dataset": dataset.name,
         "mode": mode,
+        "reranker": reranker,
         "documents": len(dataset.documents),
         "queries": len(dataset.queries),
         **report,
+        **({"not_reranked": unordered} if reranker and unordered else {}),
         "chunks": ingested.tally.chunks,
         "ingest_seconds": round(ingested.seconds, 2),
         "failed": ingested.tally.failed,
@@ -66,18 +73,21 @@ async def evaluate(system: System, folder: Path, mode: Mode, qrels: str | None, 
 
 async def _measure(
     system: System, dataset: beir.Dataset, collection: str, mode: Mode, prefix: str, step: Step
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], int]:
+    """The figures, and how many questions no reranker has put into order."""
+    unordered = 0
     rankings: list[list[str]] = []
     latencies: list[float] = []
     for done, query in enumerate(dataset.queries, start=1):
         began = time.perf_counter()
-        await system.search(query.text, collection, mode, 10)
+        short = await system.search(query.text, collection, mode, 10)
         latencies.append((time.perf_counter() - began) * 1000)
         deep = await system.search(query.text, collection, mode, _DEEP)
         rankings.append(_collapse(deep, prefix))
+        unordered += any(found.passages and not found.reranked for found in (short, deep))
         step("questions", done, len(dataset.queries))
     pairs = list(zip(rankings, [query.relevant for query in dataset.queries], strict=True))
-    return {
+    figures = {
         "ndcg@10": _rounded([metrics.ndcg(ranking, relevant, 10) for ranking, relevant in pairs]),
         "recall@10": _rounded([metrics.recall(ranking, relevant, 10) for ranking, relevant in pairs]),
         "recall@100": _rounded([metrics.recall(ranking, relevant, 100) for ranking, relevant in pairs]),
@@ -86,6 +96,7 @@ async def _measure(
         "search_p95_ms": round(metrics.percentile(latencies, 0.95), 2),
         **await _answer_hits(system, dataset, collection, step),
     }
+    return figures, unordered
 
 
 async def _answer_hits(system: System, dataset: beir.Dataset, collection: str, step: Step) -> dict[str, float]:

@@ -24,6 +24,8 @@ class Request:
     since: str | None = None
     until: str | None = None
     caller: Caller = ANYONE
+    rerank: bool | None = None
+    """Whether a reranker orders what is found; None: when one is set."""
 
 
 def question(database: Database, request: Request, limit: int) -> Question:
@@ -41,7 +43,7 @@ def question(database: Database, request: Request, limit: int) -> Question:
             request.until,
         )
 
-    return Question(request.text, resolve, limit, request.mode)
+    return Question(request.text, resolve, limit, request.mode, request.rerank)
 
 
 async def settled(question: Question) -> Question:

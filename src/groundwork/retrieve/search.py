@@ -1,11 +1,11 @@
-"""One search: embed the question, ask both indexes at once, fuse, and read the best passages from the record."""
+"""One search: embed the question, ask both indexes at once, fuse, read the best passages from the record, order them."""
 
 import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 import structlog
@@ -14,9 +14,11 @@ from groundwork.candidates import Filters, Hit
 from groundwork.embedders import Vectors
 from groundwork.errors import Corrupt, Invalid
 from groundwork.lexical import LexicalIndex
+from groundwork.rerankers import Reranker
 from groundwork.retrieve import records
 from groundwork.retrieve.fuse import Fused, fuse
 from groundwork.retrieve.records import ChunkRow
+from groundwork.retrieve.rerank import Reranking
 from groundwork.spaces.active import ActiveSpace
 from groundwork.store.database import Database
 from groundwork.vectors import VectorIndex
@@ -29,6 +31,10 @@ T = TypeVar("T")
 MAX_QUERY_CHARACTERS = 8_000
 _REMEMBERED_QUERIES = 256
 
+NO_RERANKER = (
+    "No reranker is set. Set GROUNDWORK_RERANKER__KIND to `http` or `openvino`; the settings beside it say where."
+)
+
 
 @dataclass(frozen=True)
 class Passage:
@@ -36,7 +42,7 @@ class Passage:
 
     chunk: ChunkRow
     score: float
-    """Fused, 0 to 1, comparable within one result only."""
+    """Fused, or the reranker's: 0 to 1, comparable within one result only."""
     dense: float | None
     """Cosine between question and chunk, when it was among the nearest."""
     lexical: float | None
@@ -68,10 +74,13 @@ class Found:
 
     passages: list[Passage] = field(default_factory=list[Passage])
     timings_ms: dict[str, float] = field(default_factory=dict[str, float])
+    reranked: bool = False
+    """Whether a reranker has put them into order."""
 
     def body(self) -> dict[str, Any]:
         """As every face shows it."""
-        return {"passages": [each.body() for each in self.passages], "timings_ms": self.timings_ms}
+        passages = [each.body() for each in self.passages]
+        return {"passages": passages, "reranked": self.reranked, "timings_ms": self.timings_ms}
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,8 @@ class Question:
     """Resolves the filters; called once, while the question is being embedded."""
     limit: int = 10
     mode: Mode = "hybrid"
+    rerank: bool | None = None
+    """Whether a reranker orders what is found; None: when one is set."""
 
 
 class Searcher:
@@ -97,6 +108,7 @@ class Searcher:
         distrust_lexical: Callable[[], None],
         candidates: int,
         dense_weight: float,
+        reranking: Reranking | None = None,
     ) -> None:
         self._database = database
         self._space = space
@@ -105,6 +117,7 @@ class Searcher:
         self._distrust_lexical = distrust_lexical
         self._candidates = candidates
         self._dense_weight = dense_weight
+        self._reranking = reranking
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="search")
         self._embedded: OrderedDict[tuple[int, str], Vectors] = OrderedDict()
         self._searching = 0
@@ -112,13 +125,21 @@ class Searcher:
     async def search(self, question: Question) -> Found:
         """The best passages for a question, best first.
 
-        Raises Invalid for an empty or overlong question, Unavailable when an index or the database does not answer.
+        Raises Invalid for an empty or overlong question, and for one to be reranked when no reranker is set;
+        Unavailable when an index or the database does not answer. A reranker that fails fails no search.
         """
+        if question.rerank and self._reranking is None:
+            raise Invalid(NO_RERANKER)
         self._searching += 1
         try:
             return await self._search(_checked(question.text), question)
         finally:
             self._searching -= 1
+
+    async def warm(self) -> None:
+        """Loads what the first question would otherwise wait for, but for the embedder, which is the space's."""
+        if self._reranking:
+            await self._reranking.warm()
 
     async def _search(self, text: str, question: Question) -> Found:
         found = Found()
@@ -129,7 +150,13 @@ class Searcher:
         with _Stage(found, "fuse"):
             fused = fuse(dense, lexical, self._dense_weight)
         with _Stage(found, "hydrate"):
-            found.passages = await self._hydrate(fused, await scope, question.limit)
+            reranking = self._reranking if question.rerank is not False else None
+            wanted = max(question.limit, reranking.candidates) if reranking else question.limit
+            found.passages = await self._hydrate(fused, await scope, wanted)
+        if reranking:
+            with _Stage(found, "rerank"):
+                await _rerank(reranking, text, found)
+            del found.passages[question.limit :]
         return found
 
     async def _hydrate(self, fused: Sequence[Fused], filters: Filters, limit: int) -> list[Passage]:
@@ -143,9 +170,16 @@ class Searcher:
                 break
         return passages[:limit]
 
-    def close(self) -> None:
-        """Ends the threads."""
+    @property
+    def reranker(self) -> Reranker | None:
+        """What puts passages into order, when one is set."""
+        return self._reranking.reranker if self._reranking else None
+
+    async def close(self) -> None:
+        """Ends the threads, and closes the reranker."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._reranking:
+            await self._reranking.reranker.close()
 
     async def _dense(self, text: str, question: Question, scope: Awaitable[Filters], found: Found) -> list[Hit]:
         if question.mode == "lexical":
@@ -224,6 +258,19 @@ class _Stage:
 
     def __exit__(self, *_: object) -> None:
         self._found.timings_ms[self._name] = round((time.perf_counter() - self._began) * 1000, 3)
+
+
+async def _rerank(reranking: Reranking, text: str, found: Found) -> None:
+    """Puts the best into the reranker's order. Those after them stay there, with scores that go on falling."""
+    best, others = found.passages[: reranking.candidates], found.passages[reranking.candidates :]
+    scores = await reranking.scores(text, [each.chunk for each in best])
+    if scores is None:
+        return
+    scored = [replace(each, score=score) for each, score in zip(best, scores, strict=True)]
+    scored.sort(key=lambda each: -each.score)
+    least = scored[-1].score
+    found.passages = scored + [replace(each, score=each.score * least) for each in others]
+    found.reranked = True
 
 
 def _checked(text: str) -> str:
