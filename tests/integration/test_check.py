@@ -55,6 +55,8 @@ PLANTED: dict[str, tuple[str, ...]] = {
         """INSERT INTO embedding_checkpoints SELECT space_id, sha256('x'), embedding, now() - interval '2 days'
         FROM chunk_embeddings LIMIT 1""",
     ),
+    "spent_not_in_ledger": ("INSERT INTO budget_periods VALUES ('ada', 'daily', '2026-01-01', 1, 0)",),
+    "reserved_for_nothing": ("INSERT INTO budget_periods VALUES ('ada', 'daily', '2026-01-01', 0, 1)",),
     "lexical_missing": (),
     "lexical_extra": (),
 }
