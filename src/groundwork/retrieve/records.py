@@ -87,14 +87,6 @@ async def generations(database: Database, collection_ids: Sequence[UUID]) -> dic
     return dict(rows)
 
 
-async def private_among(database: Database, collection_ids: Sequence[UUID]) -> set[UUID]:
-    """Those of the collections whose passages go to language models of tier 0 only; one that is gone is among them."""
-    rows = await database.fetch(
-        "SELECT id FROM collections WHERE id = ANY(%s) AND NOT private", (list(collection_ids),)
-    )
-    return set(collection_ids) - {row[0] for row in rows}
-
-
 _DOCUMENT = (
     "SELECT d.id, d.uri, d.title, k.name, d.media_type, d.status, v.sha256, coalesce(cardinality(v.pages), 0), "
     "(SELECT count(*) FROM chunks c WHERE c.document_id = d.id), d.error, d.created_at, d.updated_at, "
