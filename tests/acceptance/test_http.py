@@ -4,7 +4,6 @@ import io
 import json
 import zipfile
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -208,22 +207,6 @@ def test_a_body_that_is_too_large_is_refused(tmp_path: Path) -> None:
         assert held.status == 413
         assert "2 MiB" in held.body["detail"]
         assert small.call("GET", "/health/ready").status == 200
-
-
-def test_many_large_uploads_at_once_do_not_fill_the_memory(tmp_path: Path) -> None:
-    size, count = 20 << 20, 30
-    with service(_passable(tmp_path / "data")) as running:
-        before = _peak_bytes(running)
-        with ThreadPoolExecutor(count) as clients:
-            replies = list(clients.map(lambda number: running.upload(f"{number}.bin", b"\1" * size), range(count)))
-        assert {reply.status for reply in replies} == {202}
-        assert _peak_bytes(running) - before < count * size * 0.7
-
-
-def _peak_bytes(running: Service) -> int:
-    """The most memory the process ever held."""
-    status = Path(f"/proc/{running.process.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) << 10
 
 
 def test_a_port_in_use_is_said_at_once(running: Service, tmp_path: Path) -> None:

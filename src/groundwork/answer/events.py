@@ -12,8 +12,9 @@ Mode = Literal["generated", "extracted", "verified", "none"]
 EventName = Literal["passages", "delta", "citation", "progress", "done", "error"]
 
 NOTHING_FOUND = "The documents do not say anything that bears on this question."
-STAGES = ("rewrite", "embed", "dense", "lexical", "fuse", "hydrate", "rerank", "first_token", "generate")
-"""What `timings_ms` holds, in milliseconds. `first_token`: from the start of writing to the first words, within `generate`."""
+STAGES = ("embed", "dense", "lexical", "fuse", "hydrate", "rerank", "generate")
+"""What `timings_ms` always holds, in milliseconds. Besides, where a model wrote: `first_token`, which is the part of `generate`
+until the first words, and `rewrite` for the question that follows another."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Answer:
             "cached": False,
             "usage": self.spent.usage(),
             "route": self.spent.route(),
-            "timings_ms": {stage: self.timings_ms.get(stage, 0.0) for stage in STAGES},
+            "timings_ms": dict.fromkeys(STAGES, 0.0) | self.timings_ms,
         }
 
 

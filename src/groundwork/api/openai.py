@@ -21,11 +21,10 @@ from pydantic_core import to_json
 from groundwork import assembly
 from groundwork.answer.dialogue import Dialogue
 from groundwork.answer.events import Event
-from groundwork.api.bodies import Text
+from groundwork.api.bodies import PROBLEMS, Text
 from groundwork.api.events import EVENT_STREAM, event_stream
 from groundwork.api.openai_bodies import (
     ALL,
-    ERRORS,
     ChatCompletion,
     ChatRequest,
     EmbeddingList,
@@ -35,7 +34,7 @@ from groundwork.api.openai_bodies import (
     annotations,
     usage_of,
 )
-from groundwork.api.problems import STATUS, explain
+from groundwork.api.problems import STATUS, explain, problem
 from groundwork.api.state import AskCaller, PlatformDep, SearchCaller, visible
 from groundwork.errors import GroundworkError, Invalid, NotFound
 
@@ -65,7 +64,7 @@ class _Route(APIRoute):
         return translated
 
 
-router = APIRouter(prefix="/v1", tags=["openai"], route_class=_Route, responses=ERRORS)
+router = APIRouter(prefix="/v1", tags=["openai"], route_class=_Route, responses=PROBLEMS)
 
 
 @router.post(
@@ -171,11 +170,13 @@ def _line(event: Event) -> bytes:
 
 
 def _refusal(error: GroundworkError) -> JSONResponse:
+    """A problem document as everywhere, with OpenAI's words in a member more."""
+    _, title = STATUS[error.kind]
     status = 400 if error.kind == "invalid" else STATUS[error.kind][0]
-    headers = {"Retry-After": str(error.details["retry_after"])} if "retry_after" in error.details else {}
-    if status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(_error(error.message, error.kind), status, headers)
+    response = problem(status, title, error.message, error.kind, **_error(error.message, error.kind))
+    if "retry_after" in error.details:
+        response.headers["Retry-After"] = str(error.details["retry_after"])
+    return response
 
 
 def _error(message: str, kind: str) -> dict[str, Any]:

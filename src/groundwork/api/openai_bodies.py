@@ -14,19 +14,6 @@ ALL = "groundwork"
 
 _INSTRUCTION_CHARACTERS = 4000
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": words, "content": {"application/json": {}}}
-    for status, words in {
-        400: "The request is not valid",
-        401: "Who asks is not known",
-        403: "Not allowed",
-        404: "No such model",
-        429: "Too many requests, or over budget",
-        503: "Unavailable",
-    }.items()
-}
-"""How the OpenAPI document describes refusals of these routes, which look as OpenAI's do."""
-
 
 class Part(BaseModel):
     """A part of a message; texts only."""
