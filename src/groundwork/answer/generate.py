@@ -16,6 +16,7 @@ from groundwork.budgets.meter import Budgets, Charge, Held
 from groundwork.errors import OverBudget
 from groundwork.llms import LanguageModel, ModelFailed, Outcome, Price, Prompt, Usage
 from groundwork.llms.tokens import size
+from groundwork.telemetry import metrics
 
 _UNSENT: frozenset[Outcome] = frozenset({"circuit_open", "limit", "over_budget"})
 _UNPAID: frozenset[Outcome] = frozenset({"error", "rate_limited"})
@@ -131,6 +132,7 @@ class Generator:
             held = await self._budgets.reserve(_charge(model, task, prompt))
         except OverBudget:
             spent.attempts.append(Attempt(model.provider, model.name, "over_budget", _ms(began)))
+            metrics.llm_request(model.provider, "over_budget")
             raise
         outcome: Outcome = "cancelled"
         begun = False
