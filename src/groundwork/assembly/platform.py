@@ -16,12 +16,11 @@ from groundwork.access import privacy
 from groundwork.access.audit import log
 from groundwork.access.house import Access
 from groundwork.access.scope import ANYONE, OPERATOR, Caller
-from groundwork.answer.ask import Asker, Policy
+from groundwork.answer.ask import Asker
 from groundwork.answer.dialogue import Dialogue, Dialogues
 from groundwork.answer.events import Event
 from groundwork.answer.generate import Generator
-from groundwork.answer.remember import Memory
-from groundwork.assembly import adapters
+from groundwork.assembly import adapters, reading
 from groundwork.assembly.measured import Measured
 from groundwork.budgets.meter import Budgets
 from groundwork.caches.windows import SlidingMinute
@@ -51,7 +50,6 @@ from groundwork.llms.guard import Guards
 from groundwork.retrieve import scope
 from groundwork.retrieve.catalog import Catalog
 from groundwork.retrieve.request import Request, question, settled
-from groundwork.retrieve.rerank import Reranking
 from groundwork.retrieve.search import Found, Mode, Searcher
 from groundwork.sessions.conversations import Sessions
 from groundwork.settings import Settings
@@ -108,21 +106,18 @@ class Platform:
     @cached_property
     def searcher(self) -> Searcher:
         """Search; call `ready` first."""
-        return self._searcher(lambda: self.active.current, adapters.reranking(self.settings.reranker))
+        reranking = adapters.reranking(self.settings.reranker)
+        return reading.searcher(
+            self.settings, self.database, lambda: self.active.current, self.vectors, self.lexical, reranking
+        )
 
     @cached_property
     def asker(self) -> Asker:
         """Answers; call `ready` first."""
-        chosen = self.settings
-        extract = chosen.budgets.over_budget == "extract"
-        return Asker(
-            self.database,
-            self.searcher,
-            lambda: self.active.current,
-            Generator(self.models, self.budgets),
-            Dialogues(self.database, self.sessions),
-            Memory(self.cache, chosen.cache.answer_seconds),
-            Policy(chosen.answer, chosen.llms.private, extract, (chosen.retrieval, chosen.reranker)),
+        generator = Generator(self.models, self.budgets)
+        dialogues = Dialogues(self.database, self.sessions)
+        return reading.asker(
+            self.settings, self.database, self.searcher, lambda: self.active.current, generator, dialogues, self.cache
         )
 
     @property
@@ -359,21 +354,8 @@ class Platform:
         await self.active.close()
         await self.lexical.close()
 
-    def _searcher(self, space: Callable[[], ActiveSpace], reranking: Reranking | None = None) -> Searcher:
-        retrieval = self.settings.retrieval
-        return Searcher(
-            self.database,
-            space,
-            self.vectors,
-            lambda: self.lexical.index,
-            self.lexical.distrust,
-            retrieval.candidates,
-            retrieval.dense_weight,
-            reranking,
-        )
-
     def _finder(self, space: ActiveSpace, mode: Mode) -> compare.Find:
-        searcher = self._searcher(lambda: space)
+        searcher = reading.searcher(self.settings, self.database, lambda: space, self.vectors, self.lexical)
 
         async def find(text: str) -> Found:
             request = Request(text, mode=mode, caller=OPERATOR)
