@@ -11,6 +11,7 @@ import pytest
 
 from groundwork.budgets import PERIODS
 from groundwork.budgets.meter import Budgets, Held
+from groundwork.budgets.records import recount
 from groundwork.errors import Invalid, OverBudget
 from groundwork.llms import Outcome
 from groundwork.settings.models import BudgetSettings
@@ -285,5 +286,39 @@ def test_lines_find_their_month_whenever_it_is_made(database_url: str) -> None:
         first = await budgets.ledger.page("ada", limit=3)
         second = await budgets.ledger.page("ada", limit=3, cursor=UUID(first["next_cursor"]))
         assert (len(second["items"]), second["next_cursor"]) == (1, None)
+
+    _with(database_url, work)
+
+
+def test_sums_that_are_wrong_are_made_anew_from_the_ledger_and_what_is_open(database_url: str) -> None:
+    async def work(budgets: Budgets, database: Database, _: Clock) -> None:
+        await settle(budgets, await budgets.reserve(charge("0.5")), "0.3")
+        await settle(budgets, await budgets.reserve(charge("0.5", "bob")), "0.2")
+        await budgets.reserve(charge("0.1"))
+        for damage in (
+            "UPDATE budget_periods SET spent_usd = 7, reserved_usd = 3 WHERE account = 'ada'",
+            "DELETE FROM budget_periods WHERE account = 'bob'",
+            "INSERT INTO budget_periods VALUES ('eve', 'daily', '2026-07-15', 1, 1)",
+        ):
+            async with database.transaction() as connection:
+                await connection.execute(damage)
+        assert len(await disagreements(database)) == 7
+        async with database.transaction() as connection:
+            await recount(connection)
+        assert await sums(database, "ada") == dict.fromkeys(PERIODS, ("0.3", "0.1"))
+        assert await sums(database, "bob") == dict.fromkeys(PERIODS, ("0.2", "0"))
+
+    _with(database_url, work)
+
+
+def test_a_request_under_way_while_its_user_is_erased_is_settled_without_their_name(database_url: str) -> None:
+    async def work(budgets: Budgets, database: Database, _: Clock) -> None:
+        held = await budgets.reserve(charge("0.5"))
+        async with database.transaction() as connection:
+            await budgets.ledger.erase(connection, "ada")
+        await settle(budgets, held, "0.3")
+        (line,) = (await budgets.ledger.page())["items"]
+        assert line["user_id"].startswith("erased:")
+        assert await sums(database, line["user_id"]) == dict.fromkeys(PERIODS, ("0.3", "0"))
 
     _with(database_url, work)

@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast
 
 from groundwork.answer.measure import Count, Measures
 from groundwork.budgets.meter import Budgets, Charge, Held
+from groundwork.budgets.money import plain
 from groundwork.errors import OverBudget
 from groundwork.llms import LanguageModel, ModelFailed, Outcome, Price, Prompt, Usage
 from groundwork.llms.tokens import size
@@ -74,7 +75,7 @@ class Spent:
             "model": self.model,
             "input_tokens": self.input_tokens,
             "output_tokens": self.output_tokens,
-            "cost_usd": f"{self.cost_usd:f}",
+            "cost_usd": plain(self.cost_usd),
         }
 
     def route(self) -> list[dict[str, Any]]:
