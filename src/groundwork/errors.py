@@ -83,9 +83,10 @@ class Busy(GroundworkError):
 
 
 class Unavailable(GroundworkError):
-    """Something this needs does not answer."""
+    """Something this needs does not answer. An answer that broke off keeps here what was said of it."""
 
     kind = "unavailable"
+    shown = ("answer", "citations", "usage", "route", "session_id")
 
 
 class StoreUnavailable(Unavailable):

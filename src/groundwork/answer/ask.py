@@ -14,7 +14,7 @@ from groundwork.answer.cite import compose, verify
 from groundwork.answer.dialogue import Dialogue, Dialogues, Thread
 from groundwork.answer.events import NOTHING_FOUND, Answer, Event, tell
 from groundwork.answer.extract import extract
-from groundwork.answer.generate import Generator, NoModel, Task
+from groundwork.answer.generate import Generator, NoModel, Task, blame
 from groundwork.answer.remember import Memory, key_of
 from groundwork.answer.write import Writer
 from groundwork.errors import GroundworkError, OverBudget, Unavailable
@@ -66,7 +66,7 @@ class Asker:
                 if event.name == "done":
                     return event.data
                 if event.name == "error":
-                    raise Unavailable(event.data["message"], answer=event.data["answer"], route=event.data["route"])
+                    raise Unavailable(event.data["message"], **{each: event.data[each] for each in Unavailable.shown})
         raise AssertionError("an answer ends with `done` or `error`")
 
     async def stream(self, question: Question, dialogue: Dialogue) -> AsyncGenerator[Event]:
@@ -203,7 +203,7 @@ class Asker:
                 async for event in events:
                     yield event
         except ModelFailed as failed:
-            message = f"The answer broke off: {answer.spent.provider}: {failed.message}. Ask again."
+            message = f"The answer broke off: {blame(answer.spent.provider, failed.message)}. Ask again."
             yield Event("error", {**answer.body(), "kind": "unavailable", "message": message})
             return
         if answer.mode == "none":

@@ -120,7 +120,7 @@ class Generator:
             except OverBudget as error:
                 refusal = error
             except _NotBegun as error:
-                reasons.append(f"{model.provider}: {error}")
+                reasons.append(blame(model.provider, str(error)))
         if refusal is not None:
             raise refusal
         raise NoModel("; ".join(reasons) if reasons else _nobody(task.private))
@@ -204,6 +204,12 @@ def _cost(price: Price, usage: Usage, outcome: Outcome) -> Decimal:
     if outcome in _UNSENT or (outcome in _UNPAID and not usage.reported and not usage.output_tokens):
         return Decimal(0)
     return price.of(usage)
+
+
+def blame(provider: str | None, message: str) -> str:
+    """What went wrong, with the provider's name, to be part of a sentence."""
+    said = message.rstrip(".")
+    return said if provider and provider in said else f"{provider}: {said}"
 
 
 def _nobody(private: bool) -> str:
