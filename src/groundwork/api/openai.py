@@ -7,18 +7,20 @@ it are a conversation that the calling program keeps.
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
+from typing import Annotated, Any
 from uuid import uuid4
 
 import numpy as np
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from pydantic_core import to_json
 
 from groundwork import assembly
+from groundwork.access.scope import Caller
 from groundwork.answer.dialogue import Dialogue
 from groundwork.answer.events import Event
 from groundwork.api.bodies import PROBLEMS, Text
@@ -35,7 +37,7 @@ from groundwork.api.openai_bodies import (
     usage_of,
 )
 from groundwork.api.problems import STATUS, explain, problem
-from groundwork.api.state import AskCaller, PlatformDep, SearchCaller, visible
+from groundwork.api.state import AskCaller, Needs, PlatformDep, SearchCaller, visible
 from groundwork.errors import GroundworkError, Invalid, NotFound
 
 _CODES = {
@@ -44,7 +46,13 @@ _CODES = {
     "over_budget": "insufficient_quota",
     "too_many": "rate_limit_exceeded",
 }
+ModelCaller = Annotated[Caller, Depends(Needs("search", "ask"))]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+_CHUNK = "chat.completion.chunk"
+_OURS = ("citations", "mode", "reason")
+"""What an answer has that the protocol does not know."""
 
 
 class _Route(APIRoute):
@@ -78,7 +86,7 @@ async def chat(body: ChatRequest, platform: PlatformDep, caller: AskCaller) -> R
     head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": body.model}
     if body.stream:
         told = await platform.stream(request, dialogue)
-        with_usage = body.stream_options is not None and body.stream_options.include_usage
+        with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
         return event_stream(_chunks(told, head, with_usage), line=_line)
     answer = await platform.ask(request, dialogue)
     message = {
@@ -92,20 +100,20 @@ async def chat(body: ChatRequest, platform: PlatformDep, caller: AskCaller) -> R
         "object": "chat.completion",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}],
         "usage": usage_of(answer),
-        **{name: answer[name] for name in ("citations", "mode", "reason")},
+        **{name: answer[name] for name in _OURS},
     }
     return Response(to_json(completion), media_type="application/json")
 
 
 @router.get("/models", response_model=ModelList, summary="Collections as models")
-async def models(platform: PlatformDep, caller: SearchCaller) -> dict[str, Any]:
+async def models(platform: PlatformDep, caller: ModelCaller) -> dict[str, Any]:
     """`groundwork`, and each collection the caller may read."""
     names = [ALL, *sorted((await visible(platform, caller)) - {ALL})]
     return {"object": "list", "data": [{"id": name, "object": "model", "created": 0} for name in names]}
 
 
 @router.get("/models/{model}", response_model=ModelBody, summary="One collection as a model")
-async def model(model: Text, platform: PlatformDep, caller: SearchCaller) -> dict[str, Any]:
+async def model(model: Text, platform: PlatformDep, caller: ModelCaller) -> dict[str, Any]:
     """The model of that name."""
     if model != ALL and model not in await visible(platform, caller):
         raise NotFound(f"There is no model {model!r}; /v1/models lists those there are.")
@@ -132,34 +140,35 @@ async def embeddings(body: EmbeddingRequest, platform: PlatformDep, caller: Sear
     return Response(to_json(answer), media_type="application/json")
 
 
-def _written(vector: Any, encoding: str) -> Any:
+def _written(vector: Any, encoding: str | None) -> Any:
     numbers = np.asarray(vector, dtype="<f4")
     return base64.b64encode(numbers.tobytes()).decode() if encoding == "base64" else numbers.tolist()
 
 
-async def _chunks(told: AsyncIterator[Event], head: dict[str, Any], with_usage: bool) -> AsyncIterator[Event]:
+async def _chunks(told: AsyncGenerator[Event], head: dict[str, Any], with_usage: bool) -> AsyncIterator[Event]:
     """The events of an answer as chunks; citations come with the last one that has a choice."""
 
     def chunk(delta: dict[str, Any], ended: str | None = None, **more: Any) -> Event:
         choice = {"index": 0, "delta": delta, "finish_reason": ended, "logprobs": None}
-        return Event("delta", {**head, "object": "chat.completion.chunk", "choices": [choice], **more})
+        return Event("delta", {**head, "object": _CHUNK, "choices": [choice], **more})
 
     yield chunk({"role": "assistant", "content": ""})
-    async for event in told:
-        if event.name == "delta":
-            yield chunk({"content": event.data["text"]})
-        elif event.name == "error":
-            yield event
-            return
-        elif event.name == "done":
-            body = event.data
-            extra = {name: body[name] for name in ("citations", "mode", "reason")}
-            yield chunk({"annotations": annotations(body["citations"])}, "stop", **extra)
-            if with_usage:
-                yield Event(
-                    "delta", {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage_of(body)}
-                )
-            yield Event("done", {})
+    async with aclosing(told) as events:
+        async for event in events:
+            if event.name == "delta":
+                yield chunk({"content": event.data["text"]})
+            elif event.name == "error":
+                cited = event.data.get("citations")
+                if cited:  # what was said until then rests on these
+                    yield chunk({"annotations": annotations(cited)}, citations=cited)
+                yield event
+            elif event.name == "done":
+                body = event.data
+                extra = {name: body[name] for name in _OURS}
+                yield chunk({"annotations": annotations(body["citations"])}, "stop", **extra)
+                if with_usage:
+                    yield Event("delta", {**head, "object": _CHUNK, "choices": [], "usage": usage_of(body)})
+                yield Event("done", {})
 
 
 def _line(event: Event) -> bytes:

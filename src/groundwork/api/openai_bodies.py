@@ -1,9 +1,9 @@
 """Bodies of the OpenAI protocol, as far as it is spoken here. Fields of it that are not named are taken and ignored."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from groundwork.answer.prompt import Exchange
 from groundwork.api.bodies import Text
@@ -13,6 +13,19 @@ ALL = "groundwork"
 """The model that answers from everything the caller may read; every other one is a collection."""
 
 _INSTRUCTION_CHARACTERS = 4000
+_QUESTION_CHARACTERS = 8000
+
+
+def _one_answer(n: Any) -> Any:
+    if n not in (None, 1):
+        raise ValueError("there is one answer to a question, so leave `n` out or send 1")
+    return n
+
+
+def _texts(given: Any) -> Any:
+    if isinstance(given, list) and any(isinstance(each, int | list) for each in cast("list[Any]", given)):
+        raise ValueError("send texts; numbers of tokens mean nothing to this model")
+    return cast("Any", given)
 
 
 class Part(BaseModel):
@@ -29,9 +42,9 @@ class Message(BaseModel):
     content: Text | list[Part] | None = None
 
     def said(self) -> str:
-        """Its text. Raises Invalid for pictures, sounds and files."""
+        """Its text. Raises Invalid for pictures, sounds and files; what else an assistant sent is passed over."""
         if isinstance(self.content, list):
-            if any(part.type != "text" for part in self.content):
+            if self.role != "assistant" and any(part.type != "text" for part in self.content):
                 raise Invalid("Only texts are understood: send parts of type `text`.")
             return "\n".join(part.text or "" for part in self.content)
         return self.content or ""
@@ -40,7 +53,7 @@ class Message(BaseModel):
 class StreamOptions(BaseModel):
     """What a stream tells besides the answer."""
 
-    include_usage: bool = False
+    include_usage: bool | None = False
 
 
 class ChatRequest(BaseModel):
@@ -48,16 +61,23 @@ class ChatRequest(BaseModel):
 
     model: Text = Field(max_length=200, description="A collection, or `groundwork` for all.")
     messages: Annotated[list[Message], Field(min_length=1, max_length=500)]
-    stream: bool = False
+    stream: bool | None = False
     stream_options: StreamOptions | None = None
-    n: int | None = Field(None, ge=1, le=1, description="One answer; there are never more.")
+    n: Annotated[Literal[1] | None, BeforeValidator(_one_answer)] = Field(
+        None, description="One; there are never more."
+    )
     private: bool = Field(False, description="Not of the protocol: ask only models on the operator's own machines.")
 
     def question(self) -> str:
-        """What is asked. Raises Invalid when the last message is not the user's."""
+        """What is asked. Raises Invalid when the last message is not the user's, is empty, or is too long."""
         if self.messages[-1].role != "user":
             raise Invalid("The last message is the question, so its role has to be `user`.")
-        return self.messages[-1].said()
+        asked = self.messages[-1].said().strip()
+        if not asked:
+            raise Invalid("The last message is empty. Write what you want to know.")
+        if len(asked) > _QUESTION_CHARACTERS:
+            raise Invalid(f"The last message is longer than {_QUESTION_CHARACTERS:,} characters. Shorten it.")
+        return asked
 
     def history(self) -> tuple[Exchange, ...]:
         """Questions before it that were answered."""
@@ -119,8 +139,8 @@ class EmbeddingRequest(BaseModel):
     """Texts to turn into vectors."""
 
     model: Text = Field(max_length=200, description="Any; the live embedding space answers.")
-    input: Text | Annotated[list[Text], Field(min_length=1, max_length=256)]
-    encoding_format: Literal["float", "base64"] = "float"
+    input: Annotated[Text | Annotated[list[Text], Field(min_length=1, max_length=256)], BeforeValidator(_texts)]
+    encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(None, ge=1, le=100_000)
 
 

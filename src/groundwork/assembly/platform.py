@@ -5,7 +5,7 @@ started by `ready`, so that a command which does not search does not wait for it
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from pathlib import Path
@@ -154,7 +154,7 @@ class Platform:
         asked = question(self.database, request, self.settings.answer.passages)
         return await self.asker.ask(asked, dialogue or Dialogue(request.caller))
 
-    async def stream(self, request: Request, dialogue: Dialogue | None = None) -> AsyncIterator[Event]:
+    async def stream(self, request: Request, dialogue: Dialogue | None = None) -> AsyncGenerator[Event]:
         """The events of one answer. Raises Invalid and NotFound before the first of them."""
         asked = await settled(question(self.database, request, self.settings.answer.passages))
         return await self.asker.stream(asked, dialogue or Dialogue(request.caller))
