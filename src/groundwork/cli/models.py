@@ -8,7 +8,7 @@ import typer
 from groundwork.cli import breakers
 from groundwork.cli.options import AsJson, Yes
 from groundwork.cli.output import note, put_json, say, table
-from groundwork.cli.run import with_platform
+from groundwork.cli.run import caller, with_platform
 from groundwork.errors import Invalid, NotFound
 
 if TYPE_CHECKING:
@@ -69,13 +69,14 @@ def try_models(
     """Ask each model a tiny question; exit code 1 when one fails. Paid providers take a fraction of a cent."""
 
     async def work(platform: "Platform") -> list[dict[str, Any]]:
-        from groundwork.llms.trial import trial  # start-up time
+        from groundwork.answer.trial import trial  # start-up time
 
         await platform.models.look()
         asked = _chosen(platform.models.listed, provider)
         _insist(asked, yes)
         await platform.models.warm()
-        return [await trial(each.guarded) for each in asked]
+        account = (await caller(platform)).account
+        return [await trial(each.guarded, platform.budgets, account) for each in asked]
 
     results = with_platform(work)
     if as_json:

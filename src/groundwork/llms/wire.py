@@ -10,7 +10,6 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 from openai.types.chat.chat_completion_chunk import Choice
 from pydantic_ai.messages import (
@@ -28,10 +27,8 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIStreamedResponse
 from pydantic_ai.profiles.openai import OpenAIModelProfile
-from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.settings import ModelSettings
@@ -161,10 +158,7 @@ class Wire:
     def _model(self, name: str) -> Model[Any]:
         settings = self._settings
         if settings.kind == "anthropic":
-            anthropic = AsyncAnthropic(
-                api_key="-", base_url=settings.address, max_retries=0, timeout=self._timeout, http_client=self._client
-            )
-            return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=anthropic))
+            return self._anthropic(name)
         client = AsyncOpenAI(
             api_key="-", base_url=settings.address, max_retries=0, timeout=self._timeout, http_client=self._client
         )
@@ -177,6 +171,21 @@ class Wire:
         )
         provider = OpenAICompatibleProvider(settings.kind, openai_client=client)
         return _Chat(name, provider=provider, profile=profile)
+
+    def _anthropic(self, name: str) -> Model[Any]:
+        """Its libraries take seconds of their own to load, which only those wait for who use them."""
+        from anthropic import AsyncAnthropic  # start-up time
+        from pydantic_ai.models.anthropic import AnthropicModel  # start-up time
+        from pydantic_ai.providers.anthropic import AnthropicProvider  # start-up time
+
+        client = AsyncAnthropic(
+            api_key="-",
+            base_url=self._settings.address,
+            max_retries=0,
+            timeout=self._timeout,
+            http_client=self._client,
+        )
+        return AnthropicModel(name, provider=AnthropicProvider(anthropic_client=client))
 
     async def _undress(self, request: Any) -> None:
         """Before sending: only the headers that are needed, and the key as it is now. Raises Invalid."""
