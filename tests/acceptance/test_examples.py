@@ -1,4 +1,4 @@
-"""The examples people copy: every shell block of README.md and docs/http.md does what it says."""
+"""The examples people copy: the shell blocks of README.md and docs/http.md, and all of docs/openai.md, do what they say."""
 
 import json
 import os
@@ -22,6 +22,8 @@ HANDBOOK = f"# Handbook\n\n## Leave\n\n{LEAVE}\n\n## Operations\n\n{KEEPER}\n"
 PASSWORD = "correct horse battery"
 DOCUMENTED = "http://127.0.0.1:8000"
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PYTHON = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_OVER_HTTP = ("README.md", "docs/http.md", "docs/openai.md")
 
 
 def _blocks(page: str, *, speaking_of: str) -> Iterator[str]:
@@ -83,7 +85,7 @@ def test_the_requests_of_the_documents_work(data_dir: Path, tmp_path: Path) -> N
     assert command(data_dir, "ingest", str(home / "handbook")).returncode == 0
     document = command_json(data_dir, "documents", "list")["items"][0]
     names = {"CURL_HOME": str(home), "DOCUMENT": document["id"], "VERSION": document["version"]}
-    blocks = [block for page in ("README.md", "docs/http.md") for block in _blocks(page, speaking_of="curl")]
+    blocks = [block for page in _OVER_HTTP for block in _blocks(page, speaking_of="curl")]
     assert len(blocks) >= 7
     assert command(data_dir, "users", "add", "ada", "--prompt", typed=f"{PASSWORD}\n").returncode == 0
     with service(data_dir) as running:
@@ -94,3 +96,24 @@ def test_the_requests_of_the_documents_work(data_dir: Path, tmp_path: Path) -> N
             assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
             for asked, told in (("How many weeks", LEAVE), ("When does the keeper", KEEPER)):
                 assert asked not in block or f"{told} [1]" in done.stdout
+        programs = _PYTHON.findall((ROOT / "docs" / "openai.md").read_text(encoding="utf-8"))
+        assert len(programs) == 2
+        for program in programs:
+            assert DOCUMENTED in program
+            told = _run(program.replace(DOCUMENTED, running.url), home, KEY=running.key)
+            assert told.startswith(f"{LEAVE} [1]\n[1] Handbook: {LEAVE}\n"), told
+
+
+def _run(program: str, home: Path, **more: str) -> str:
+    """What a program in Python prints."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=home,
+        env={**os.environ, **more},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
