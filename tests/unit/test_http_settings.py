@@ -50,3 +50,13 @@ def test_a_certificate_and_its_key_belong_together(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(f"GROUNDWORK_HTTP__{given}", "/etc/groundwork.pem")
     with pytest.raises(Invalid, match=f"GROUNDWORK_HTTP__{missing}"):
         load_settings()
+
+
+@pytest.mark.parametrize("endpoint", ["https://user:secret@minio.example.org", "minio:9000", "http://[::1", "http://"])
+def test_an_endpoint_that_is_no_plain_address_is_refused_and_not_repeated(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("GROUNDWORK_SOURCES__S3_ENDPOINT", endpoint)
+    with pytest.raises(Invalid, match="GROUNDWORK_SOURCES__S3_ENDPOINT: .*plain http") as raised:
+        load_settings()
+    assert endpoint not in raised.value.message

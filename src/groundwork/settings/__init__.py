@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validat
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from groundwork.errors import Invalid
+from groundwork.settings.addresses import is_plain_address
 from groundwork.settings.identity import AuthSettings
 from groundwork.settings.identity import RoleName as RoleName
 from groundwork.settings.identity import is_safe_address as is_safe_address
@@ -149,6 +150,13 @@ class SourceSettings(BaseModel):
     )
     s3_secret_access_key: SecretStr | None = Field(default=None, description="Secret of the S3 access key.")
     s3_session_token: SecretStr | None = Field(default=None, description="Session token of the S3 access key, if any.")
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _plain_endpoint(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not is_plain_address(endpoint):
+            raise ValueError("not a plain http(s) address; keys go into S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY.")
+        return endpoint
 
 
 class RetrievalSettings(BaseModel):

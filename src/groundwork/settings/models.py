@@ -3,9 +3,10 @@
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
+
+from groundwork.settings.addresses import is_plain_address
 
 ProviderKind = Literal["ollama", "jan", "groq", "fireworks", "together", "openai", "anthropic", "compatible"]
 
@@ -90,8 +91,7 @@ class ProviderSettings(BaseModel, extra="forbid"):
     def _whole(self) -> Self:
         if self.kind == "compatible" and self.url is None:
             raise ValueError(f"provider {self.name!r} has no url; a `compatible` one needs its own.")
-        parts = urlsplit(self.address)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+        if not is_plain_address(self.address):
             raise ValueError(
                 f"the url of provider {self.name!r} is not a plain http(s) address; keys go into api_key, api_key_env or "
                 "api_key_file."
