@@ -57,6 +57,6 @@ def test_an_endpoint_that_is_no_plain_address_is_refused_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:
     monkeypatch.setenv("GROUNDWORK_SOURCES__S3_ENDPOINT", endpoint)
-    with pytest.raises(Invalid, match="GROUNDWORK_SOURCES__S3_ENDPOINT: .*plain http") as raised:
+    with pytest.raises(Invalid, match=r"GROUNDWORK_SOURCES__S3_ENDPOINT: .*plain http") as raised:
         load_settings()
     assert endpoint not in raised.value.message

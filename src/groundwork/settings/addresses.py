@@ -16,10 +16,10 @@ def is_loopback(host: str) -> bool:
 
 
 def is_plain_address(url: str) -> bool:
-    """Whether a text is an http(s) address with a host and without a name or password in it."""
+    """Whether a text is http or https to a host, without credentials or a query."""
     try:
         parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
+        is_bare = "@" not in parts.netloc and not (parts.query or parts.fragment)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0 and is_bare
+    except ValueError:  # a port or a host that is none
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc

@@ -211,23 +211,9 @@ class RerankerSettings(BaseModel):
     def _can_be_reached(self) -> Self:
         if self.kind == "openvino" and self.path is None:
             raise ValueError("a cross-encoder has to lie somewhere; set GROUNDWORK_RERANKER__PATH too.")
-        if self.kind == "http" and not _is_plain_address(self.url):
+        if self.kind == "http" and not is_plain_address(self.url):
             raise ValueError(
                 "the url of the reranker is not a plain http(s) address such as http://127.0.0.1:8080; a key goes into "
                 "GROUNDWORK_RERANKER__API_KEY."
             )
         return self
-
-
-def _is_plain_address(url: str) -> bool:
-    """Whether it is http or https to a host, without credentials or a query."""
-    try:
-        parts = urlsplit(url)
-        return (
-            parts.scheme in {"http", "https"}
-            and bool(parts.hostname)
-            and parts.port != 0
-            and not (parts.username or parts.password or parts.query or parts.fragment)
-        )
-    except ValueError:  # a port that is none
-        return False
