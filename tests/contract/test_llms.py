@@ -96,6 +96,20 @@ def test_an_answer_comes_in_pieces_with_what_it_took(protocol: Protocol, server:
     assert told.usage == Usage(17, 9, reported=True)
 
 
+def test_half_a_surrogate_pair_is_replaced(protocol: Protocol, server: ModelServer) -> None:
+    server.script.append(says("Odd \ud83d."))
+    assert "".join(_ask(_settings(protocol, server.url)).pieces) == "Odd \N{REPLACEMENT CHARACTER}."
+
+
+def test_nothing_is_counted_below_zero(protocol: Protocol, server: ModelServer) -> None:
+    server.script.append(says("One.", usage=(-5, -7)))
+    told = _ask(_settings(protocol, server.url))
+    assert told.outcome in {"answered", "nonsense"}
+    assert told.usage.input_tokens >= 0
+    assert told.usage.output_tokens >= 0
+    assert not told.usage.reported
+
+
 def test_the_prompt_arrives_whole_and_no_more_than_needed_goes_with_it(
     protocol: Protocol, server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

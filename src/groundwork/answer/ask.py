@@ -74,12 +74,14 @@ class Asker:
         return self._told(question, await self._thread(dialogue))
 
     async def _told(self, question: Question, thread: Thread) -> AsyncGenerator[Event]:
+        said: list[str] = []
         try:
             async with aclosing(self._events(question, thread)) as events:
                 async for event in events:
+                    said += [event.data["text"]] if event.name == "delta" else []
                     yield event
         except GroundworkError as error:
-            yield Event("error", {"kind": error.kind, "message": error.message, "answer": "", "route": []})
+            yield Event("error", {"kind": error.kind, "message": error.message, "answer": "".join(said), "route": []})
 
     async def _thread(self, dialogue: Dialogue) -> Thread:
         return await self.dialogues.open(dialogue)
@@ -89,10 +91,8 @@ class Asker:
         shared = self._can_be_shared(thread)
         if shared:
             question = await settled(question)
-        write = partial(self._write, question, thread)
-        told = self.memory.events(await self._key(question, thread), write) if shared else write()
         seen: frozenset[UUID] = frozenset()
-        async with aclosing(told) as events:
+        async with aclosing(self._shared(question, thread) if shared else self._write(question, thread)) as events:
             async for event in events:
                 seen |= event.collections
                 if event.name in {"done", "error"}:
@@ -100,6 +100,27 @@ class Asker:
                     yield Event(event.name, {**event.data, "session_id": session_id})
                     return
                 yield event
+
+    async def _shared(self, question: Question, thread: Thread) -> AsyncGenerator[Event]:
+        """The same, from the cache or together with whoever asks the same. What only this one cannot pay is theirs alone."""
+        told = 0
+        try:
+            write = partial(self._write, question, thread, alone=False)
+            async with aclosing(self.memory.events(await self._key(question, thread), write)) as events:
+                async for event in events:
+                    told += 1
+                    yield event
+        except OverBudget:
+            if not self.policy.extract_over_budget:
+                raise
+        else:
+            return
+        async with aclosing(self._write(question, thread)) as events:
+            async for event in events:
+                if told:
+                    told -= 1
+                else:
+                    yield event
 
     def _can_be_shared(self, thread: Thread) -> bool:
         """Whether the answer depends on the documents alone, and is worth keeping: a model writes it."""
@@ -119,12 +140,19 @@ class Asker:
             space=self.space().id,
             mode=question.mode,
             limit=question.limit,
+            rerank=question.rerank,
             retrieval=self.policy.retrieval,
         )
 
-    async def _write(self, question: Question, thread: Thread) -> AsyncGenerator[Event]:
+    async def _write(self, question: Question, thread: Thread, alone: bool = True) -> AsyncGenerator[Event]:
+        """`alone`: nobody else is told these events, so they may rest on what this one can pay."""
         private = self.policy.private or thread.private
+        if not private and thread.history and thread.session is None:
+            question = await settled(question)
+            private = await self._may_tell(question)
         answer = Answer("", "generated")
+        if private and self.searcher.reranker and not self.searcher.reranker.private:
+            question = replace(question, rerank=False)
         if thread.history and thread.generate and self.generator.can(private):
             began = time.perf_counter()
             question = replace(question, text=await self._alone(question.text, thread, answer, private))
@@ -139,9 +167,13 @@ class Asker:
             answer.text, answer.mode = NOTHING_FOUND, "none"
             yield Event("done", answer.body())
             return
-        async with aclosing(self._answered(question, thread, found, answer, private)) as events:
+        async with aclosing(self._answered(question, thread, found, answer, private, alone)) as events:
             async for event in events:
                 yield event
+
+    async def _may_tell(self, question: Question) -> bool:
+        """Whether a conversation that the caller keeps may tell of a private collection: nobody knows what it was made from."""
+        return await records.any_private(self.database, (await question.scope()).collections)
 
     async def _alone(self, text: str, thread: Thread, answer: Answer, private: bool) -> str:
         """The question as it can be understood without the conversation."""
@@ -164,7 +196,7 @@ class Asker:
         return f"{thread.history[-1].question} {text}"[-MAX_QUERY_CHARACTERS:]
 
     async def _answered(
-        self, question: Question, thread: Thread, found: Found, answer: Answer, private: bool
+        self, question: Question, thread: Thread, found: Found, answer: Answer, private: bool, alone: bool
     ) -> AsyncGenerator[Event]:
         """By a model when there is one that answers, else by the passages' own sentences."""
         try:
@@ -177,7 +209,7 @@ class Asker:
         except NoModel as reason:
             answer.reason = str(reason) if thread.generate and self.generator.can(False) else None
         except OverBudget as refusal:
-            if not self.policy.extract_over_budget:
+            if not (alone and self.policy.extract_over_budget):
                 raise
             answer.reason = refusal.message
         await self._extract(question, found, answer)

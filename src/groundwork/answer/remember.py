@@ -78,32 +78,36 @@ class Memory:
 
         The last event is `done`, or `error`. Raises what `write` raises.
         """
-        if (remembered := await self._remembered(key)) is not None:
-            for event in remembered:
-                yield event
-            return
-        flight = self._flights.get(key)
-        first = flight is None
-        if flight is None:
-            flight = self._flights[key] = _Flight()
-            flight.task = asyncio.create_task(self._write(key, flight, write))
-        try:
-            async with aclosing(self._listen(key, flight)) as events:
-                async for event in events:
-                    yield event if first or event.name != "done" else Event("done", _unpaid(event.data))
-        except OverBudget:
-            if first or flight.told:
-                raise
-        else:
-            return
-        async with aclosing(self.events(key, write)) as events:  # another's budget was spent, not this one's
-            async for event in events:
-                yield event
+        told = 0
+        while True:
+            if (remembered := await self._remembered(key)) is not None:
+                for event in remembered[told:]:
+                    yield event
+                return
+            flight = self._flights.get(key)
+            first = flight is None
+            if flight is None:
+                flight = self._flights[key] = _Flight()
+                flight.task = asyncio.create_task(self._write(key, flight, write))
+            try:
+                async with aclosing(self._listen(key, flight, told)) as events:
+                    async for event in events:
+                        told += 1
+                        yield event if first or event.name != "done" else Event("done", _unpaid(event.data))
+            except (
+                OverBudget
+            ):  # unless it is this one's own, somebody else has to ask: who had nothing left was another
+                if first:
+                    raise
+            else:
+                return
 
     async def _write(self, key: str, flight: _Flight, write: Events) -> None:
         try:
             async with aclosing(write()) as events:
                 async for event in events:
+                    if event.name == "done":  # before it is told: nobody may wait for anything after that
+                        await self._keep(key, [*flight.told, event])
                     flight.tell(event)
         except asyncio.CancelledError as error:
             flight.end(error)
@@ -111,15 +115,13 @@ class Memory:
         except Exception as error:  # whoever listens gets it
             flight.end(error)
         else:
-            await self._keep(key, flight.told)
             flight.end(None)
         finally:
             self._forget(key, flight)
 
-    async def _listen(self, key: str, flight: _Flight) -> AsyncGenerator[Event]:
-        """What was told and what is told from here on; the last to leave ends the writing."""
+    async def _listen(self, key: str, flight: _Flight, place: int) -> AsyncGenerator[Event]:
+        """What was told from `place` on, and what is told from here on; the last to leave ends the writing."""
         flight.listeners += 1
-        place = 0
         try:
             while True:
                 more = flight.more
@@ -158,7 +160,7 @@ class Memory:
 
     async def _keep(self, key: str, told: list[Event]) -> None:
         """Remembers an answer a model wrote to its end; others are made again as fast."""
-        if not self._seconds or not told or told[-1].name != "done" or told[-1].data["mode"] != "generated":
+        if not self._seconds or told[-1].data["mode"] != "generated":
             return
         try:
             kept = to_json([told[0].data, sorted(map(str, told[0].collections)), told[-1].data])

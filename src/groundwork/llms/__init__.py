@@ -28,6 +28,9 @@ requests a minute are spent; `over_budget`. `cancelled`: nobody wanted the rest.
 """
 
 
+_MOST_TOKENS = 2**31 - 1
+
+
 @dataclass(frozen=True)
 class Message:
     """What was said before, and by whom."""
@@ -69,7 +72,8 @@ class Price:
         return self.at_most(usage.input_tokens, usage.output_tokens)
 
     def at_most(self, input_tokens: int, output_tokens: int) -> Decimal:
-        """What a request of so many tokens costs, rounded up to whole micro-dollars."""
+        """What a request of so many tokens costs, rounded up to whole micro-dollars; a provider may say any number."""
+        input_tokens, output_tokens = (max(0, min(each, _MOST_TOKENS)) for each in (input_tokens, output_tokens))
         exact = (input_tokens * self.input_per_million + output_tokens * self.output_per_million) / 1_000_000
         return (exact + self.per_request).quantize(Decimal("0.000001"), "ROUND_CEILING")
 

@@ -14,6 +14,8 @@ log = structlog.get_logger()
 _PATIENCE_SECONDS = 1.0
 _NO_TALKERS = ("embed", "bge-", "rerank", "whisper", "minilm")
 """What models are called that do not write answers."""
+_ELSEWHERE = ("-cloud", ":cloud")
+"""How Ollama ends the names of models that do not run on the machine, but at its maker's: not private."""
 
 
 class Discovery:
@@ -45,7 +47,7 @@ class Discovery:
             async with asyncio.timeout(_PATIENCE_SECONDS):
                 response = await client.get(f"{provider.address}/models")
             listed = cast(list[dict[str, Any]], response.raise_for_status().json()["data"])
-            return _talkers_first([str(each["id"]) for each in listed])
+            return _talkers_first([name for each in listed if not (name := str(each["id"])).endswith(_ELSEWHERE)])
         except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
             return []
 

@@ -90,9 +90,10 @@ class _Heard:
         if counted is None:
             usage.output_tokens = guess
             return
-        usage.input_tokens = counted.input_tokens or usage.input_tokens
-        usage.reported = whole and bool(counted.input_tokens and counted.output_tokens)
-        usage.output_tokens = counted.output_tokens if usage.reported else max(counted.output_tokens, guess)
+        counted_in, counted_out = max(0, counted.input_tokens), max(0, counted.output_tokens)
+        usage.input_tokens = counted_in or usage.input_tokens
+        usage.reported = whole and bool(counted_in and counted_out)
+        usage.output_tokens = counted_out if usage.reported else max(counted_out, guess)
 
 
 class Wire:
@@ -139,6 +140,7 @@ class Wire:
         while (event := await deadlines.wait(anext(events, None))) is not None:
             deadlines.begun()
             text, thought = _words(event)
+            text = _storable(text)
             heard.size += size(text) + size(thought)
             fresh = text if heard.said else text.lstrip()
             heard.said = heard.said or bool(fresh)
@@ -210,6 +212,11 @@ class Wire:
             return self._key()
         except Exception:
             return ""
+
+
+def _storable(text: str) -> str:
+    """The text with halves of surrogate pairs, which JSON may carry and UTF-8 cannot, replaced."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _words(event: object) -> tuple[str, str]:
