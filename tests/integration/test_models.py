@@ -110,7 +110,7 @@ def test_a_local_server_is_found_when_it_starts_and_left_when_it_ends(settings: 
         await models.look()
         assert not models.any
         with serve_models(port) as server:
-            server.models = ["nomic-embed-text", "llama3.1:8b"]
+            server.models = ["gpt-oss:120b-cloud", "kimi-k2:cloud", "nomic-embed-text", "llama3.1:8b"]
             await models.look()
             assert _names(models, private=True) == ["ollama/llama3.1:8b"]
             model = models.candidates(private=True)[0]
