@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from groundwork.api.bodies import Narrowed, Span, Text
+from groundwork.llms import Outcome
 
 
 class AskRequest(Narrowed):
@@ -57,18 +58,7 @@ class AttemptBody(BaseModel):
 
     provider: str
     model: str
-    outcome: Literal[
-        "answered",
-        "error",
-        "timeout",
-        "rate_limited",
-        "nonsense",
-        "cut",
-        "circuit_open",
-        "limit",
-        "over_budget",
-        "cancelled",
-    ]
+    outcome: Outcome
     ms: float
 
 
