@@ -62,8 +62,23 @@ def test_a_stream_that_a_stop_cuts_off_says_so_and_its_work_ends() -> None:
 
     progress, error = asyncio.run(check())
     assert progress == ("progress", {"step": 1})
-    assert error == ("error", {"kind": "unavailable", "message": error[1]["message"]})
+    assert error == ("error", {"kind": "unavailable", "message": error[1]["message"], "answer": "", "route": []})
     assert "stopping" in error[1]["message"]
+
+
+def test_a_stream_that_is_cut_off_keeps_what_was_said() -> None:
+    async def endless(stopping: asyncio.Event) -> AsyncIterator[Event]:
+        for text in ("forty", "-two"):
+            yield Event("delta", {"text": text})
+        stopping.set()
+        await asyncio.Event().wait()
+
+    async def check() -> list[Any]:
+        stopping = asyncio.Event()
+        return await _stream(endless(stopping), stopping)
+
+    name, body = asyncio.run(check())[-1]
+    assert (name, body["answer"]) == ("error", "forty-two")
 
 
 def test_an_answer_that_is_nearly_there_is_finished_although_the_service_stops() -> None:
@@ -92,4 +107,5 @@ def test_a_quiet_stream_is_kept_alive_and_a_failure_is_its_last_event() -> None:
     seen = asyncio.run(check())
     assert seen[0] == ("delta", {"text": "forty"})
     assert set(seen[1:-1]) == {": keep-alive"}
-    assert seen[-1] == ("error", {"kind": "unavailable", "message": "The model does not answer."})
+    told = {"kind": "unavailable", "message": "The model does not answer.", "answer": "forty", "route": []}
+    assert seen[-1] == ("error", told)

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -148,6 +149,9 @@ def test_a_body_that_comes_in_drop_by_drop_is_answered_with_408() -> None:
     [
         ("GET", "/api/v1/collections/manuals/export", 200),
         ("DELETE", "/api/v1/collections/manuals", 200),
+        ("POST", "/api/v1/ask", 200),
+        ("POST", "/v1/chat/completions", 200),
+        ("POST", "/api/v1/search", 503),
         ("GET", "/api/v1/collections/manuals", 503),
         ("POST", "/api/v1/collections/manuals/export", 503),
     ],
@@ -187,6 +191,24 @@ def test_a_server_that_stops_takes_the_work_with_it() -> None:
         return list(ended)
 
     assert asyncio.run(check()) == ["ended"]
+
+
+def test_who_waits_while_a_server_stops_is_told_so() -> None:
+    async def check() -> list[Message]:
+        async def never(scope: Scope, receive: Receive, send: Send) -> None:
+            await asyncio.Event().wait()
+
+        app = FastAPI()
+        app.state.stopping = asyncio.Event()
+        serving = asyncio.create_task(_exchange(TimeLimit(never, 5, 5), _body(), {**_scope(), "app": app}))
+        await asyncio.sleep(0.05)
+        app.state.stopping.set()
+        serving.cancel()
+        return await serving
+
+    start, body = asyncio.run(check())
+    assert start["status"] == 503
+    assert b"stopping" in body["body"]
 
 
 def test_the_whole_application_answers_a_stalled_upload_with_408_and_a_slow_route_with_503() -> None:

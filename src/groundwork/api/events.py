@@ -55,6 +55,7 @@ async def _lines(
     events: AsyncIterator[Event], keep_alive: float, line: Write, stopping: asyncio.Event
 ) -> AsyncIterator[bytes]:
     stopped = asyncio.ensure_future(_stopped(stopping))
+    said: list[str] = []
     pending = asyncio.ensure_future(anext(events, None))
     try:
         while True:
@@ -65,10 +66,13 @@ async def _lines(
             try:
                 event = pending.result() if pending.done() else _cut_off()
             except GroundworkError as error:
-                yield line(Event("error", {"kind": error.kind, "message": error.message}))
+                told = {"kind": error.kind, "message": error.message, "answer": "".join(said), "route": []}
+                yield line(Event("error", told))
                 return
             if event is None:
                 return
+            if event.name == "delta":
+                said.append(event.data.get("text", ""))
             yield line(event)
             pending = asyncio.ensure_future(anext(events, None))
     finally:

@@ -15,8 +15,10 @@ LEAST_BYTES_PER_SECOND = 1024
 _LONG = (
     ("GET", re.compile(r"/api/v1/collections/[^/]+/export")),
     ("DELETE", re.compile(r"/api/v1/collections/[^/]+")),
+    ("POST", re.compile(r"/api/v1/ask|/v1/chat/completions")),
 )
-"""What works for as long as there is something to do: writing a whole collection, removing one."""
+"""What works for as long as there is something to do: writing a whole collection, removing one, and an answer that models
+write, each of which has time-outs of its own."""
 
 
 class TimeLimit:
@@ -48,6 +50,10 @@ class TimeLimit:
             work.cancel()
             await asyncio.wait({work})
             _ = work.cancelled() or work.exception()
+        except asyncio.CancelledError:
+            if timed.has_begun or not _is_stopping(scope):
+                raise
+            await _STOPPING(scope, receive, send)
         finally:
             timed.end()
             work.cancel()
@@ -112,6 +118,11 @@ class _Timed:
         self._allow(None, 0)
         await self._send(message)
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether something has been answered."""
+        return self._begun
+
     def end(self) -> None:
         """Stops the clock."""
         self._allow(None, 0)
@@ -125,6 +136,13 @@ class _Timed:
     def _expire(self, status: int) -> None:
         if not self.over.done():
             self.over.set_result(status)
+
+
+_STOPPING = problem(503, "Stopping", "Groundwork is stopping. Send the request again when it is back.", "unavailable")
+
+
+def _is_stopping(scope: Scope) -> bool:
+    return "app" in scope and scope["app"].state.stopping.is_set()
 
 
 def _is_long(scope: Scope) -> bool:

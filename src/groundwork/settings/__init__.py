@@ -255,8 +255,8 @@ class HttpSettings(BaseModel):
     request_timeout_seconds: float = Field(
         default=60.0,
         gt=0,
-        description="Seconds until an answer has to begin, counted from the end of the body; then it is 503. Exports and "
-        "removals may take longer.",
+        description="Seconds until an answer has to begin, counted from the end of the body; then it is 503. Exports, "
+        "removals and answers of models may take longer.",
     )
     body_timeout_seconds: float = Field(
         default=30.0,
