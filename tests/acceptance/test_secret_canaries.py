@@ -3,15 +3,21 @@
 import json
 import socket
 import tempfile
-from collections.abc import Generator, Iterator
+import traceback
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 
+from groundwork.errors import Invalid
+from groundwork.settings import load_settings
 from plugins.embedding_server import Reply, serve_embeddings
+from plugins.model_server import Asked, Behaviour, ModelServer, serve_models
 from plugins.service import Reply as Answer
 from plugins.service import Service, command, command_json, service
 
@@ -21,9 +27,10 @@ _EMBEDDER_KEY, _SPACE_KEY, _S3_SECRET, _S3_TOKEN, _REDIS = (
 _DATABASE, _ADMIN, _PASSWORD, _NEW, _WRONG = (
     f"canary{n}{name}Zq8v" for n, name in enumerate(("database", "admin", "hers", "renewed", "guess"), 5)
 )
+_INLINE, _FILED, _CACHE = (f"canary{n}{name}Zq8v" for n, name in enumerate(("inline", "filed", "cache"), 12))
 _KEY, _BEARER = "gw_0badcafe_canary10keyZq8v", "eyJhbGciOiJIUzI1NiJ9.canary11bearerZq8v.x"
 _PLANTED = [_EMBEDDER_KEY, _SPACE_KEY, _S3_SECRET, _S3_TOKEN, _REDIS, _DATABASE, _ADMIN]
-_PLANTED += [_PASSWORD, _NEW, _WRONG, _KEY, _BEARER]
+_PLANTED += [_PASSWORD, _NEW, _WRONG, _KEY, _BEARER, _INLINE, _FILED, _CACHE]
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
@@ -59,6 +66,31 @@ def _refuser(key: str) -> Generator[str]:
         yield server.url
 
 
+def _repeater() -> Callable[[Asked], Behaviour]:
+    """A provider that repeats the key it was sent wherever there is room for it, each time another way."""
+    turns = count()
+
+    def repeat(asked: Asked) -> Behaviour:
+        key = asked.headers["authorization"].removeprefix("Bearer ")
+        error = json.dumps({"error": {"message": f"Incorrect API key provided: {key}", "type": key, "code": key}})
+        stream, page = {"Content-Type": "text/event-stream"}, {"Content-Type": f"text/html; key={key}"}
+        ways = (
+            *(Behaviour(status=status, body=error, headers={"X-Key": key}) for status in (400, 401, 403, 429, 500)),
+            Behaviour(body=f"data: {error}\n\n", headers=stream),
+            Behaviour(body=f"data: {{{key}\n\n", headers=stream),
+            Behaviour(body=f"<title>{key}</title>", headers=page),
+            Behaviour(status=302, body=key, headers={"Location": f"http://127.0.0.1:9/{key}?key={key}"}),
+        )
+        return ways[next(turns) % len(ways)]
+
+    return repeat
+
+
+def _providers(url: str, file: Path) -> list[dict[str, Any]]:
+    own: dict[str, Any] = {"kind": "compatible", "url": f"{url}/v1", "models": ["m"], "price": {}}
+    return [{**own, "name": "inline", "api_key": _INLINE}, {**own, "name": "filed", "api_key_file": str(file)}]
+
+
 def _settings() -> dict[str, str]:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
@@ -74,6 +106,8 @@ def _settings() -> dict[str, str]:
         "SOURCES__S3_SESSION_TOKEN": _S3_TOKEN,
         "SOURCES__ALLOW_PRIVATE_ADDRESSES": "true",
         "LIMITS__REDIS_URL": f"redis://:{_REDIS}@127.0.0.1:{port}/0",
+        "CACHE__REDIS_URL": f"redis://:{_CACHE}@127.0.0.1:{port}/0",
+        "LLMS__BREAKER_FAILURES": "1000",
         "HTTP__REQUEST_TIMEOUT_SECONDS": "4",
     }
 
@@ -94,6 +128,23 @@ def test_no_secret_comes_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     written = {Path(where).name for where, _ in seen.said}
     assert {"postgres.log", "keeper.log", "check.prom", "check.json"} <= written, written
     assert len(seen.said) > 60
+    assert seen.leaks() == []
+
+
+def test_no_key_of_a_provider_comes_out(tmp_path: Path) -> None:
+    data_dir, log = Path(tempfile.mkdtemp(prefix="groundwork-http-")) / "data", tmp_path / "service.log"
+    (tmp_path / "key").write_text(f"{_FILED}\n")
+    seen = Seen()
+    with serve_models() as models:
+        models.decide = _repeater()
+        providers = json.dumps(_providers(models.url, tmp_path / "key"))
+        settings = {**_settings(), "LLMS__PROVIDERS": providers}
+        with service(data_dir, log, **settings) as running:
+            seen.secrets.append(running.key)
+            _language_models(running, seen, models)
+            _commands_of_models(data_dir, settings, seen)
+    seen.said += [(str(path), path.read_text("utf-8", "replace")) for path in (log, *_written(data_dir))]
+    assert len(log.read_text()) > 300, "the service wrote nothing"
     assert seen.leaks() == []
 
 
@@ -201,6 +252,30 @@ def _outages(running: Service, seen: Seen) -> None:
         assert seen.answer(path, running.call("GET", path)).status == 200
 
 
+def _language_models(running: Service, seen: Seen, models: ModelServer) -> None:
+    """Providers that repeat their key, met in every way that answers are asked for."""
+    document = running.upload("pump.md", b"# Pump\n\nThe Heron pump moves forty litres a minute.\n").body
+    assert running.document_when_done(document["id"])["status"] == "ready"
+    asked = "How much does the Heron pump move?"
+    for turn in range(5):
+        for stream in (False, True):
+            body = {"question": f"{asked} {turn}", "stream": stream}
+            assert seen.answer("ask", running.call("POST", "/api/v1/ask", body)).status == 200
+            body = {"model": "default", "messages": [{"role": "user", "content": f"{asked} {turn}"}], "stream": stream}
+            bearer = {"Authorization": f"Bearer {running.key}"}
+            answer = seen.answer("chat", running.call("POST", "/v1/chat/completions", body, headers=bearer))
+            assert answer.status == 200
+    assert {each.headers["authorization"] for each in models.requests} == {f"Bearer {_INLINE}", f"Bearer {_FILED}"}
+    assert len(models.requests) == 40, "both providers, each time"
+    for provider in ("inline", "filed"):
+        switched = running.call("PUT", f"/api/v1/breakers/{provider}", {"switch": "open"})
+        assert seen.answer("breaker", switched).status == 200
+    held = running.call("POST", "/api/v1/ask", {"question": asked})
+    assert "open" in str(seen.answer("ask", held).body["route"])
+    for path in ("/metrics", "/api/v1/models", "/v1/models", "/api/v1/breakers", "/health/detailed", "/admin/audit"):
+        assert seen.answer(path, running.call("GET", path)).status == 200
+
+
 def _commands(data_dir: Path, settings: dict[str, str], seen: Seen, folder: Path) -> None:
     """The command line, with settings that hold and settings that do not."""
 
@@ -216,8 +291,8 @@ def _commands(data_dir: Path, settings: dict[str, str], seen: Seen, folder: Path
         assert note(*arguments, DATABASE_URL=url) == 0
     assert note("health", "--json", DATABASE_URL=url, DATABASE__CONNECT_TIMEOUT_SECONDS="1") != 0
     assert note("settings", DATABASE_URL=f"nonsense {_DATABASE}", EMBEDDER__KIND="nonsense") != 0
-    assert note("settings", EMBEDDER__SPACE_API_KEYS=f'["{_SPACE_KEY}"]') != 0
-    assert note("settings", EMBEDDER__SPACE_API_KEYS=f'{{"other": "{_SPACE_KEY}"') != 0
+    _refused(seen, EMBEDDER__SPACE_API_KEYS=f'["{_SPACE_KEY}"]')
+    _refused(seen, EMBEDDER__SPACE_API_KEYS=f'{{"other": "{_SPACE_KEY}"')
     assert note("check", "--json") == 0
     note("health", "--json")
     assert note("security", "report", "--json") in {0, 1}
@@ -228,6 +303,43 @@ def _commands(data_dir: Path, settings: dict[str, str], seen: Seen, folder: Path
         for _ in range(3):
             assert note("spaces", "create", "x", "--kind", "openai", EMBEDDER__KIND="openai", EMBEDDER__URL=url) != 0
     assert command_json(data_dir, "audit", "verify", **settings)["whole"]
+
+
+def _commands_of_models(data_dir: Path, settings: dict[str, str], seen: Seen) -> None:
+    """Providers at the command line, with settings that hold and settings that do not."""
+
+    def note(*arguments: str, **more: str) -> int:
+        done = command(data_dir, *arguments, **{**settings, **more})
+        seen.said.append((" ".join(arguments), done.stdout + done.stderr))
+        return done.returncode
+
+    assert note("models", "list", "--json") == 0
+    assert note("settings") == 0
+    assert note("models", "test", "--yes") == 1
+    [inline, filed] = json.loads(settings["LLMS__PROVIDERS"])
+    unsendable = json.dumps([{**inline, "api_key": f"{_INLINE} \u00e9"}])
+    assert note("models", "test", "inline", "--yes", LLMS__PROVIDERS=unsendable) == 1
+    assert note("models", "list", CACHE__REDIS_URL=f"nonsense://:{_CACHE}@127.0.0.1:9") != 0
+    assert note("settings", LLMS__PROVIDERS=json.dumps([{**inline, "secret": _INLINE}])) != 0
+    for wrong in (
+        {**inline, "api_key_file": filed["api_key_file"]},
+        {**inline, "api_key": [_INLINE]},
+        {**inline, "url": f"http://ada:{_INLINE}@127.0.0.1:9/v1"},
+        {**inline, "price": {"per_request": _INLINE}},
+    ):
+        _refused(seen, LLMS__PROVIDERS=json.dumps([wrong]))
+    _refused(seen, LLMS__PROVIDERS=settings["LLMS__PROVIDERS"][:-3])
+    _refused(seen, LLMS__PROVIDERS=f'{{"api_key": "{_INLINE}"}}')
+
+
+def _refused(seen: Seen, **wrong: str) -> None:
+    """Settings that are not taken, as they are told and as a log would show it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in wrong.items():
+            patch.setenv(f"GROUNDWORK_{name}", value)
+        with pytest.raises(Invalid) as refused:
+            load_settings()
+    seen.said.append((f"settings {list(wrong)}", "".join(traceback.format_exception(refused.value))))
 
 
 def _written(data_dir: Path) -> Iterator[Path]:

@@ -6,6 +6,7 @@ from pydantic import SecretStr
 from groundwork.access.strength import refuse_weak_secrets
 from groundwork.errors import Refused
 from groundwork.settings import EmbedderSettings, LimitSettings, Settings, SourceSettings
+from groundwork.settings.models import CacheSettings, LlmSettings, ProviderSettings, RerankerSettings
 
 _GOOD = "hT5-kw9vQz2-mLx"
 
@@ -30,6 +31,12 @@ def _settings(
     )
 
 
+def _provider(key: str) -> Settings:
+    return Settings(
+        llms=LlmSettings(providers=[ProviderSettings(name="near", kind="openai", models=["m"], api_key=SecretStr(key))])
+    )
+
+
 @pytest.mark.parametrize(
     ("settings", "environment", "variable", "reason"),
     [
@@ -47,6 +54,19 @@ def _settings(
         (_settings(s3=("backupuser", "backupuser")), {}, "GROUNDWORK_SOURCES__S3_SECRET_ACCESS_KEY", "user name"),
         (_settings(redis_url="redis://:foobared@cache:6379/0"), {}, "GROUNDWORK_LIMITS__REDIS_URL", "default"),
         (_settings(redis_url="redis://limiter:limiter@cache"), {}, "GROUNDWORK_LIMITS__REDIS_URL", "user name"),
+        (_provider("sk-1234"), {}, "GROUNDWORK_LLMS__PROVIDERS, the key of near", "fewer than 8"),
+        (
+            Settings(reranker=RerankerSettings(api_key=SecretStr("changeme"))),
+            {},
+            "GROUNDWORK_RERANKER__API_KEY",
+            "default",
+        ),
+        (
+            Settings(cache=CacheSettings(redis_url=SecretStr("redis://:redis@cache"))),
+            {},
+            "GROUNDWORK_CACHE__REDIS_URL",
+            "default",
+        ),
         (_settings(), {"ADMIN_PASSWORD": "admin"}, "ADMIN_PASSWORD", "default"),
     ],
 )
@@ -74,6 +94,7 @@ def test_all_of_them_are_named_at_once_and_none_is_shown() -> None:
     "settings",
     [
         _settings(),
+        _provider(_GOOD),
         _settings("postgresql:///groundwork?host=/run/postgresql"),
         _settings("postgresql://postgres@/groundwork?host=%2Frun%2Fpostgresql"),
         _settings(

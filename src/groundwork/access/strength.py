@@ -73,7 +73,11 @@ def _given(settings: Settings, environment: Mapping[str, str]) -> Iterator[_Give
         "GROUNDWORK_SOURCES__S3_SECRET_ACCESS_KEY", _plain(sources.s3_secret_access_key), sources.s3_access_key_id or ""
     )
     yield _Given("GROUNDWORK_AUTH__OIDC_CLIENT_SECRET", _plain(settings.auth.oidc_client_secret))
-    yield from _of_redis(_plain(settings.limits.redis_url))
+    for each in settings.llms.providers:
+        yield _Given(f"GROUNDWORK_LLMS__PROVIDERS, the key of {each.name}", _plain(each.api_key))
+    yield _Given("GROUNDWORK_RERANKER__API_KEY", _plain(settings.reranker.api_key))
+    yield from _of_redis("GROUNDWORK_LIMITS__REDIS_URL", _plain(settings.limits.redis_url))
+    yield from _of_redis("GROUNDWORK_CACHE__REDIS_URL", _plain(settings.cache.redis_url))
     yield _Given("ADMIN_PASSWORD", environment.get("ADMIN_PASSWORD", ""), "admin")
 
 
@@ -90,10 +94,10 @@ def _of_database(url: str, environment: Mapping[str, str]) -> Iterator[_Given]:
         yield _Given("PGPASSWORD", environment.get("PGPASSWORD", ""), user)
 
 
-def _of_redis(url: str) -> Iterator[_Given]:
+def _of_redis(variable: str, url: str) -> Iterator[_Given]:
     with suppress(ValueError):
         parts = urlsplit(url)
-        yield _Given("GROUNDWORK_LIMITS__REDIS_URL", unquote(parts.password or ""), unquote(parts.username or ""))
+        yield _Given(variable, unquote(parts.password or ""), unquote(parts.username or ""))
 
 
 def _plain(secret: SecretStr | None) -> str:
