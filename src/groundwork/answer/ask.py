@@ -221,15 +221,15 @@ class Asker:
         self, question: Question, thread: Thread, found: Found, answer: Answer, private: bool
     ) -> AsyncGenerator[Event]:
         """Raises NoModel, OverBudget; what breaks off after its first word ends in an `error` that keeps what was said."""
+        writer = Writer(self.database, self.space().embedder, found.passages, answer)
         task = Task(
             lambda model, count: prompt.answering(
-                model, count, question.text, found.passages, thread.history, thread.instructions
+                model, count, question.text, found.passages, thread.history, thread.instructions, writer.give
             ),
             thread.account,
             "answer",
             private,
         )
-        writer = Writer(self.database, self.space().embedder, found.passages, answer)
         try:
             async with aclosing(writer.events(self.generator, task)) as events:
                 async for event in events:

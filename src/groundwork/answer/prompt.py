@@ -5,7 +5,7 @@ can know, so nothing in a passage can end it and speak as anybody else.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from groundwork.answer.marks import without
@@ -55,8 +55,12 @@ def answering(
     passages: Sequence[Passage],
     history: Sequence[Exchange] = (),
     instructions: str = "",
+    given: Callable[[int], None] = lambda _: None,
 ) -> Prompt:
-    """The prompt for an answer, packed to what the model takes: as many passages as fit, the best first."""
+    """The prompt for an answer, packed to what the model takes: as many passages as fit, the best first.
+
+    `given` is told how many those are: a mark of another one names nothing that the model has seen.
+    """
     key = secrets.token_hex(8)
     system = _RULES.format(key=key) + (f"\n\nThe calling program asks further:\n{instructions}" if instructions else "")
     asked = f"Question: {question}"
@@ -64,6 +68,7 @@ def answering(
     said = _said(history, int(room * _HISTORY_SHARE), count)
     room -= sum(count(each.text) for each in said)
     quoted = _fitting([_quoted(number, each, key) for number, each in enumerate(passages, start=1)], room, count)
+    given(len(quoted))
     return Prompt(system, (*said, Message("user", "\n\n".join([*quoted, asked]))), model.max_output_tokens)
 
 

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from pydantic_core import from_json, to_json
 
+from groundwork import __version__
 from groundwork.answer.events import Event, tell
 from groundwork.answer.prompt import VERSION
 from groundwork.caches import Cache
@@ -30,6 +31,7 @@ Events = Callable[[], AsyncGenerator[Event]]
 def key_of(question: str, filters: Filters, generations: Mapping[UUID, int], **policy: object) -> str:
     """The key of an answer: equal only where the same answer is right."""
     parts = [
+        __version__,
         VERSION,
         " ".join(unicodedata.normalize("NFC", question).split()).casefold(),
         sorted((str(each), generations.get(each, 0)) for each in filters.collections),
@@ -153,10 +155,13 @@ class Memory:
         metrics.answer_looked_up(kept is not None)
         if kept is None:
             return None
-        passages, collections, body = from_json(kept)
-        body = _unpaid(body)
-        seen = frozenset(UUID(each) for each in collections)
-        return [Event("passages", passages, seen), *tell(body), Event("done", body)]
+        try:
+            passages, collections, body = from_json(kept)
+            body = _unpaid(body)
+            seen = frozenset(UUID(each) for each in collections)
+            return [Event("passages", passages, seen), *tell(body), Event("done", body)]
+        except (ValueError, TypeError, KeyError, AttributeError):  # nobody here wrote it
+            return None
 
     async def _keep(self, key: str, told: list[Event]) -> None:
         """Remembers an answer a model wrote to its end; others are made again as fast."""

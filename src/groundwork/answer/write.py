@@ -31,6 +31,8 @@ class Writer:
     embedder: Embedder
     passages: Sequence[Passage]
     answer: Answer = field(default_factory=lambda: Answer("", "generated"))
+    given: int = 0
+    """How many of the passages the model has seen: the first ones."""
     _marks: Marks = field(default_factory=Marks)
     _numbers: dict[tuple[UUID, int, int], int] = field(default_factory=dict[tuple[UUID, int, int], int])
     _marked: int = 0
@@ -61,6 +63,10 @@ class Writer:
             self.answer.text = self.answer.text.rstrip()
         if not self.answer.text.strip() and self.answer.mode != "none":
             raise NoModel(f"{self.answer.spent.provider}: it said nothing")
+
+    def give(self, number: int) -> None:
+        """Takes in how many of the passages fitted."""
+        self.given = number
 
     def _settled(self, piece: str) -> str:
         """What may be told by now of the beginning; nothing while it may still be NO_ANSWER."""
@@ -103,7 +109,7 @@ class Writer:
 
     async def _cite(self, number: int, start: int, end: int) -> Citation | None:
         """The sentence of passage `number` that bears out the statement between two offsets; None without a passage."""
-        if not 1 <= number <= len(self.passages):
+        if not 1 <= number <= self.given:
             self.answer.unresolved += 1
             metrics.citations_unresolved(1)
             return None

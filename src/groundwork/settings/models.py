@@ -56,7 +56,7 @@ class ProviderSettings(BaseModel, extra="forbid"):
     api_key_file: Path | None = Field(default=None, description="The file that holds its key, and nothing else.")
     first_token_seconds: float = Field(default=30.0, gt=0, description="Longest wait for the first token, in seconds.")
     stall_seconds: float = Field(default=30.0, gt=0, description="Longest wait between two tokens, in seconds.")
-    total_seconds: float = Field(default=300.0, gt=0, description="Longest time of a whole answer, in seconds.")
+    total_seconds: float = Field(default=300.0, gt=0, le=900, description="Longest time of a whole answer, in seconds.")
     requests_per_minute: int | None = Field(
         default=None,
         ge=0,
