@@ -7,8 +7,9 @@ drawn anew each time.
 import asyncio
 import io
 import os
+import re
 import zipfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -29,7 +30,8 @@ from groundwork.api.app import create_app
 from groundwork.assembly import Platform
 from groundwork.errors import NotFound
 from groundwork.ingest.registry import NewSource
-from groundwork.settings import LimitSettings, Settings
+from groundwork.llms import LanguageModel, Prompt, ScriptedModel, Usage
+from groundwork.settings import AnswerSettings, LimitSettings, Settings
 from plugins.installation import on_platform, working, write
 
 _COLLECTIONS = {name: f"zq{name.replace(' ', '')}qz" for name in ("alpha", "beta board", "gamma", "délta", "Gamma")}
@@ -42,6 +44,38 @@ _NEVER = "never-made"
 _PROGRAM = "key:drawn"
 """The account of keys that are nobody's."""
 _QUESTION = "What is the common secret word?"
+
+
+class Repeats(ScriptedModel):
+    """Says all that it was told, and cites it."""
+
+    async def stream(self, prompt: Prompt, usage: Usage) -> AsyncIterator[str]:
+        self.seen.append(prompt)
+        told = "\n".join(each.text for each in prompt.messages)
+        for number, marker in re.findall(
+            r"^passage (\d+) \w{16}$.*?word of this collection is (\w+)", told, re.M | re.S
+        ):
+            yield f"The common secret word of this collection is {marker} [{number}]. "
+
+
+@dataclass
+class OneModel:
+    """The models there are: it alone."""
+
+    model: Repeats = field(default_factory=Repeats)
+    listed: tuple[()] = ()
+
+    def candidates(self, private: bool) -> Sequence[LanguageModel]:
+        return [self.model]
+
+    async def look(self) -> None:
+        """There is nothing to find."""
+
+    async def follow(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        """There is nothing to give back."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +170,7 @@ def test_nobody_is_shown_over_http_what_they_may_not_read(settings: Settings, tm
         await platform.access.people.add("keeper", "admin", None, OPERATOR)  # the last admin cannot be made less
         for account in (*_USERS, _PROGRAM):
             library.sessions[account] = await _conversations(platform, account)
+        platform.models = models = OneModel()  # type: ignore[assignment]
         loop = asyncio.get_running_loop()
         shown: list[int] = []
 
@@ -159,10 +194,12 @@ def test_nobody_is_shown_over_http_what_they_may_not_read(settings: Settings, tm
 
         async with _client(platform) as client:
             await asyncio.to_thread(whoever_asks)
+        assert models.model.seen
         return sum(shown)
 
     unlimited = LimitSettings(search_per_minute=0, ask_per_minute=0, ingest_per_minute=0, admin_per_minute=0)
-    assert on_platform(settings.model_copy(update={"limits": unlimited}), inside) > 0
+    chosen = {"limits": unlimited, "answer": AnswerSettings(passages=2 * len(_COLLECTIONS))}
+    assert on_platform(settings.model_copy(update=chosen), inside) > 0
 
 
 async def _library(platform: Platform, folder: Path) -> Library:
@@ -294,6 +331,7 @@ class _Check:
     async def everything(self) -> None:
         await self._searches()
         await self._answers()
+        await self._chats()
         await self._collections()
         await self._documents()
         await self._sources_and_jobs()
@@ -350,7 +388,8 @@ class _Check:
         assert {each["collection"] for each in found} == self.permitted
 
     async def _answers(self) -> None:
-        whole = await self._call("ask", "POST", "/api/v1/ask", json={"question": _QUESTION})
+        plain = {"question": _QUESTION, "generate": False}
+        whole = await self._call("ask", "POST", "/api/v1/ask", json=plain)
         streamed = await self._call("ask", "POST", "/api/v1/ask", json={"question": _QUESTION, "stream": True})
         if "ask" not in self.scopes:
             return
@@ -360,13 +399,32 @@ class _Check:
         assert "event: done" in streamed.text
         assert ("event: citation" in streamed.text) == bool(self.permitted)
         for name in sorted(self.permitted)[:1]:
-            body = {"question": _QUESTION, "collections": [name]}
+            body = {**plain, "collections": [name]}
             answer = (await self._call("ask", "POST", "/api/v1/ask", json=body)).json()
             assert {each["collection"] for each in answer["citations"]} == {name}
         for name in sorted(self.hidden)[:1]:
             for stream in (False, True):
                 body = {"question": _QUESTION, "collections": ["NAME"], "stream": stream}
                 await self._same_as_missing("ask", "POST", name, _NEVER, "/api/v1/ask", body)
+
+    async def _chats(self) -> None:
+        """Answers a model wrote, some of them for somebody with other rights; over the OpenAI protocol too."""
+        listed = await self._call("search", "GET", "/v1/models")
+        assert {each["id"] for each in listed.json()["data"]} == {"groundwork"} | self.permitted
+        again = await self._call("ask", "POST", "/api/v1/ask", json={"question": _QUESTION})
+        body = {"model": "groundwork", "messages": [{"role": "user", "content": _QUESTION}]}
+        whole = await self._call("ask", "POST", "/v1/chat/completions", json=body)
+        streamed = await self._call("ask", "POST", "/v1/chat/completions", json={**body, "stream": True})
+        for name in sorted(self.hidden)[:1]:
+            await self._same_as_missing("search", "GET", name, _NEVER, "/v1/models/NAME", None)
+            named = {**body, "model": "NAME"}
+            await self._same_as_missing("ask", "POST", name, _NEVER, "/v1/chat/completions", named)
+        if "ask" not in self.scopes:
+            return
+        assert again.json()["cached"] == bool(self.permitted)
+        assert whole.json()["citations"] == again.json()["citations"]
+        assert {each["collection"] for each in whole.json()["citations"]} == self.permitted
+        assert all(_COLLECTIONS[name] in streamed.text for name in self.permitted)
 
     async def _collections(self) -> None:
         listed = (await self._call("search", "GET", "/api/v1/collections")).json()["items"]
