@@ -1,4 +1,7 @@
-"""`scripts/bench`: ingest against the raw model, a search over HTTP against its raw parts, start and memory."""
+"""`scripts/bench`: ingest against the raw model, a search over HTTP against its raw parts, start and memory.
+
+With `--answers`: what an answer takes beside its search and its language model, and many streams at once.
+"""
 
 import argparse
 import asyncio
@@ -11,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import load, machine, parts, service
+from bench import answers, load, machine, parts, service
 from bench.corpus import Corpus, from_folder, generated
 from groundwork.assembly import Platform, open_platform
 from groundwork.ingest.items import Prepared
@@ -31,9 +34,12 @@ def main() -> None:
     corpus = _corpus(options)
     with tempfile.TemporaryDirectory(prefix="groundwork-bench-") as folder:
         settings = load_settings().model_copy(update={"data_dir": Path(folder), "database_url": None})
-        figures = {"corpus": corpus.name, **asyncio.run(_ingest(settings, corpus))}
-        with service.serve(settings.data_dir) as running:
-            figures |= asyncio.run(_search(settings, corpus, running, options.searches))
+        if options.answers:
+            figures = answers.measure(settings, corpus, options.questions, options.streams)
+        else:
+            figures = {"corpus": corpus.name, **asyncio.run(_ingest(settings, corpus))}
+            with service.serve(settings.data_dir) as running:
+                figures |= asyncio.run(_search(settings, corpus, running, options.searches))
     if options.json:
         print(json.dumps(figures, indent=2))
     else:
@@ -48,6 +54,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--documents", type=int, help="how many documents (default: 5,000, or all of the corpus)")
     parser.add_argument("--chunks", type=int, help="generate about this many chunks, such as 100000")
     parser.add_argument("--searches", type=int, default=400, help="searches per client count (default: 400)")
+    parser.add_argument("--answers", action="store_true", help="measure answers of a language model instead")
+    parser.add_argument("--questions", type=int, default=200, help="with --answers: questions (default: 200)")
+    parser.add_argument("--streams", type=int, default=200, help="with --answers: streams at once (default: 200)")
     return parser.parse_args()
 
 
@@ -56,7 +65,7 @@ def _corpus(options: argparse.Namespace) -> Corpus:
         return from_folder(Path(os.environ.get("BENCH_FROM", ".")) / options.corpus, options.documents)
     if options.chunks is not None:
         return generated(options.chunks // _CHUNKS_PER_GENERATED_DOCUMENT)
-    return generated(options.documents or 5_000)
+    return generated(options.documents or (500 if options.answers else 5_000))
 
 
 def _tell(line: str) -> None:

@@ -24,15 +24,17 @@ class Service:
     port: int
     ready_seconds: float
     key: str
-    """An API key that may search."""
+    """An API key that may search and ask."""
 
 
 @contextmanager
-def serve(data_dir: Path) -> Generator[Service]:
-    """A service on `data_dir` for as long as the block runs."""
+def serve(data_dir: Path, **settings: str) -> Generator[Service]:
+    """A service on `data_dir` for as long as the block runs, with settings such as `HTTP__MAX_REQUESTS`."""
     port = free_port()
     environment = {**os.environ, "GROUNDWORK_DATA_DIR": str(data_dir), "GROUNDWORK_HTTP__PORT": str(port)}
-    environment["GROUNDWORK_LIMITS__SEARCH_PER_MINUTE"] = "1000000"  # counted as ever, and never reached
+    for counted in ("SEARCH", "ASK"):
+        environment[f"GROUNDWORK_LIMITS__{counted}_PER_MINUTE"] = "1000000"  # counted as ever, and never reached
+    environment |= {f"GROUNDWORK_{name}": value for name, value in settings.items()}
     began = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "groundwork", "serve"], env=environment, stdout=sys.stderr, stderr=subprocess.DEVNULL
@@ -40,7 +42,8 @@ def serve(data_dir: Path) -> Generator[Service]:
     try:
         _await_ready(process, port)
         ready_seconds = time.perf_counter() - began
-        command = [sys.executable, "-m", "groundwork", "keys", "create", "bench", "--scope", "search", "--json"]
+        scopes = ["--scope=search", "--scope=ask"]
+        command = [sys.executable, "-m", "groundwork", "keys", "create", "bench", *scopes, "--json"]
         key = json.loads(subprocess.run(command, env=environment, capture_output=True, check=True).stdout)["key"]
         yield Service(process.pid, port, ready_seconds, key)
     finally:

@@ -6,12 +6,14 @@ their own is left out: retries, proxies and keys from the environment, and heade
 
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
+from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import Choice
+from pydantic import ValidationError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -47,6 +49,16 @@ _NO_STREAM = frozenset({"text/html", "application/json", "text/plain"})
 
 for _library in ("openai", "anthropic", "httpx2", "httpcore2"):
     logging.getLogger(_library).setLevel(logging.WARNING)  # below it they write down prompts
+
+
+class _Client(AsyncOpenAI):
+    """Reads a piece as it should be in a fraction of the time that the library takes for one of any shape."""
+
+    def _process_response_data(self, *, data: object, cast_to: Any, response: Any) -> Any:
+        if cast_to is ChatCompletionChunk:
+            with suppress(ValidationError):
+                return ChatCompletionChunk.model_validate(data)
+        return super()._process_response_data(data=data, cast_to=cast_to, response=response)
 
 
 class _Streamed(OpenAIStreamedResponse):
@@ -161,7 +173,7 @@ class Wire:
         settings = self._settings
         if settings.kind == "anthropic":
             return self._anthropic(name)
-        client = AsyncOpenAI(
+        client = _Client(
             api_key="-", base_url=settings.address, max_retries=0, timeout=self._timeout, http_client=self._client
         )
         if settings.kind == "openai":
