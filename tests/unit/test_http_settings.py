@@ -60,3 +60,11 @@ def test_an_endpoint_that_is_no_plain_address_is_refused_and_not_repeated(
     with pytest.raises(Invalid, match=r"GROUNDWORK_SOURCES__S3_ENDPOINT: .*plain http") as raised:
         load_settings()
     assert endpoint not in raised.value.message
+
+
+def test_a_value_that_is_no_json_is_named_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GROUNDWORK_LLMS__PROVIDERS", '[{"name": "groq", "api_key": "gsk_secret"')
+    with pytest.raises(Invalid) as raised:
+        load_settings()
+    assert "GROUNDWORK_LLMS__PROVIDERS: this is not JSON: Expecting ',' delimiter: line 1" in str(raised.value)
+    assert "gsk_secret" not in str(raised.value)

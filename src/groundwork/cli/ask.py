@@ -82,8 +82,8 @@ async def _written(events: "AsyncIterator[Event]") -> dict[str, Any]:
 
 
 def _tell(body: dict[str, Any]) -> None:
-    if body["reason"]:
-        note(f"No model wrote this: {body['reason']}.")
+    if reason := body["reason"]:
+        note(f"No model wrote this: {reason}{'' if reason.endswith(('.', '?')) else '.'}")
     if body["citations"]:
         say()
     for citation in _first_of_each(body["citations"]):

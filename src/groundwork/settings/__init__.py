@@ -4,6 +4,7 @@ Every field states its unit, default and reason; `docs/reference/settings.md` is
 the environment (`GROUNDWORK_...`, two underscores between group and field); nothing else is consulted.
 """
 
+import json
 import os
 import re
 from functools import cache
@@ -367,7 +368,7 @@ def load_settings() -> Settings:
     except ValidationError as error:
         raise Invalid(_explain(error)) from None
     except SettingsError as error:
-        raise Invalid(f"Settings are not valid: {error}; a value that holds several is written as JSON.") from None
+        raise Invalid(_unreadable(error)) from None
     return settings.model_copy(update={"data_dir": settings.data_dir.expanduser().resolve()})
 
 
@@ -375,8 +376,17 @@ def _explain(error: ValidationError) -> str:
     lines = ["Settings are not valid:"]
     for problem in error.errors():
         variable = "GROUNDWORK_" + "__".join(str(part) for part in problem["loc"]).upper()
-        lines.append(f"  {variable}: {problem['msg']}")
+        lines.append(f"  {variable}: {problem['msg'].removeprefix('Value error, ')}")
     return "\n".join(lines)
+
+
+def _unreadable(error: SettingsError) -> str:
+    """Names the variable that is no JSON and the place in it, and never what it holds."""
+    why = error.__cause__
+    if not isinstance(why, json.JSONDecodeError):
+        return f"Settings are not valid: {error}; a value that holds several is written as JSON."
+    names = [name for name, value in os.environ.items() if name.upper().startswith("GROUNDWORK_") and value == why.doc]
+    return f"Settings are not valid:\n  {', '.join(names)}: this is not JSON: {why}"
 
 
 @cache

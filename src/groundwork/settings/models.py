@@ -93,8 +93,8 @@ class ProviderSettings(BaseModel, extra="forbid"):
             raise ValueError(f"provider {self.name!r} has no url; a `compatible` one needs its own.")
         if not is_plain_address(self.address):
             raise ValueError(
-                f"the url of provider {self.name!r} is not a plain http(s) address; keys go into api_key, api_key_env or "
-                "api_key_file."
+                f"the url of provider {self.name!r} is not a plain http(s) address such as http://127.0.0.1:8000/v1; "
+                "keys go into api_key, api_key_env or api_key_file."
             )
         if not self.models and self.kind not in LOCAL:
             raise ValueError(f"provider {self.name!r} names no models; which of its models are to be asked?")
