@@ -291,6 +291,8 @@ def _commands(data_dir: Path, settings: dict[str, str], seen: Seen, folder: Path
         assert note(*arguments, DATABASE_URL=url) == 0
     assert note("health", "--json", DATABASE_URL=url, DATABASE__CONNECT_TIMEOUT_SECONDS="1") != 0
     assert note("settings", DATABASE_URL=f"nonsense {_DATABASE}", EMBEDDER__KIND="nonsense") != 0
+    assert note("settings", EMBEDDER__SPACE_API_KEYS=f'["{_SPACE_KEY}"]') != 0
+    assert note("settings", EMBEDDER__SPACE_API_KEYS=f'{{"other": "{_SPACE_KEY}"') != 0
     _refused(seen, EMBEDDER__SPACE_API_KEYS=f'["{_SPACE_KEY}"]')
     _refused(seen, EMBEDDER__SPACE_API_KEYS=f'{{"other": "{_SPACE_KEY}"')
     assert note("check", "--json") == 0
