@@ -1,16 +1,18 @@
 """`groundwork ask`."""
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from groundwork.cli.options import AsJson, Collections, MediaTypes, Since, Sources, Tags, Until
 from groundwork.cli.output import note, put_json, say
+from groundwork.cli.progress import waiting
 from groundwork.cli.run import caller, with_platform
 from groundwork.errors import of_kind
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from groundwork.answer.events import Event
     from groundwork.assembly import Platform
@@ -40,6 +42,7 @@ def ask(
         from groundwork.answer.dialogue import Dialogue  # start-up time
         from groundwork.assembly import Request  # start-up time
 
+        shown.enter_context(waiting("Looking in the documents..."))
         await platform.ready()
         who = await caller(platform)
         wanted = Request(
@@ -55,19 +58,25 @@ def ask(
         dialogue = Dialogue(who, session, private=private, generate=not extract)
         if as_json:
             return await platform.ask(wanted, dialogue)
-        return await _written(await platform.stream(wanted, dialogue))
+        return await _written(await platform.stream(wanted, dialogue), shown.close)
 
-    body = with_platform(work, scope="ask")
+    with ExitStack() as shown:
+        body = with_platform(work, scope="ask")
     if as_json:
         put_json(body)
     else:
         _tell(body)
 
 
-async def _written(events: "AsyncIterator[Event]") -> dict[str, Any]:
-    """Prints the answer as it is written; its body. Raises Unavailable, OverBudget when it does not come to its end."""
+async def _written(events: "AsyncIterator[Event]", begin: "Callable[[], None]") -> dict[str, Any]:
+    """Prints the answer as it is written, `begin` being called before its first words; its body.
+
+    Raises Unavailable, OverBudget when it does not come to its end.
+    """
     begun = False
     async for event in events:
+        if event.name in {"delta", "done", "error"}:
+            begin()
         if event.name == "delta":
             say(event.data["text"], end="")
             begun = True
@@ -84,6 +93,8 @@ async def _written(events: "AsyncIterator[Event]") -> dict[str, Any]:
 def _tell(body: dict[str, Any]) -> None:
     if reason := body["reason"]:
         note(f"No model wrote this: {reason}{'' if reason.endswith(('.', '?')) else '.'}")
+    if body["mode"] == "generated" and not body["citations"]:
+        note("The model cited nothing for this: check it before you rely on it.")
     if body["citations"]:
         say()
     for citation in _first_of_each(body["citations"]):

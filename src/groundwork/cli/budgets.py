@@ -50,7 +50,7 @@ def show(
     table(keys, [["none" if item[key] is None else item[key] for key in keys] for item in items])
 
 
-@app.command("set")
+@app.command("set", context_settings={"ignore_unknown_options": True})  # -1 is a number, and a wrong one
 def set_limit(
     user: Annotated[str, typer.Argument(help=f"{_USER}.", show_default=False)],
     period: Annotated[BudgetPeriod, typer.Argument(show_default=False)],

@@ -26,6 +26,18 @@ def progress(quiet: bool = False) -> Generator[Advance]:
 
 
 @contextmanager
+def waiting(what: str) -> Generator[None]:
+    """Shows on a terminal that something goes on, for as long as the block runs."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console  # start-up time
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
 def _bar() -> Generator[Advance]:
     from rich.console import Console  # start-up time
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
