@@ -1,7 +1,6 @@
 """While something shared does not answer: who is told, and how it is found to be back."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -9,6 +8,8 @@ import structlog
 from groundwork.errors import GroundworkError
 
 log = structlog.get_logger()
+
+_LAST_LOOK_SECONDS = 2.0
 
 
 class Outage:
@@ -31,6 +32,7 @@ class Outage:
         self._told = told
         self._looking: asyncio.Task[None] | None = None
         self.active = False
+        self._closed = False
         told(False)
 
     def begin(self, error: Exception) -> None:
@@ -41,18 +43,18 @@ class Outage:
         self._told(True)
         reason = error.message if isinstance(error, GroundworkError) else type(error).__name__
         log.warning(f"FALLBACK ACTIVATED: {self._what} in memory", reason=reason)
-        self._looking = asyncio.create_task(self._look())
+        if not self._closed:
+            self._looking = asyncio.create_task(self._look())
 
     async def close(self) -> None:
         """Looks no more."""
+        self._closed = True
         if self._looking is not None:
             self._looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._looking
-            self._looking = None
+            await asyncio.wait({self._looking}, timeout=_LAST_LOOK_SECONDS)
 
     async def _look(self) -> None:
-        while True:
+        while not self._closed:  # a library that swallows a cancellation must not keep this going
             await asyncio.sleep(self._seconds)
             try:
                 await self._back()

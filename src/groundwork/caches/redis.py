@@ -1,6 +1,7 @@
 """What all processes remember together, in a Redis or Valkey."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
@@ -16,6 +17,7 @@ from groundwork.errors import Invalid, Unavailable
 
 T = TypeVar("T")
 
+_CLOSE_SECONDS = 2.0
 _PREFIX = "groundwork:"
 _CONNECTIONS = 32
 _TRIES = 100
@@ -94,7 +96,9 @@ class RedisCache:
 
     async def close(self) -> None:
         """Closes every connection."""
-        await self._redis.aclose(close_connection_pool=True)
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                await self._redis.aclose(close_connection_pool=True)
 
     async def _compare_and_set(
         self, key: str, known: bytes | None, value: bytes | None, seconds: float, since: int

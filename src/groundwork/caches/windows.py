@@ -4,6 +4,7 @@ The counting is that of the `limits` library. A Redis that fails costs whoever i
 """
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from limits.aio.storage import RedisStorage, Storage
     from limits.aio.strategies import MovingWindowRateLimiter
 
+_CLOSE_SECONDS = 2.0
 _REDIS_SECONDS = 0.5
 _REDIS_AGAIN_SECONDS = 1.0
 
@@ -63,7 +65,9 @@ class SlidingMinute:
         await self._outage.close()
         if "_storage" in self.__dict__:
             bridge = cast(Any, self._storage).bridge  # the library has no way to close what it opened
-            await bridge.storage.aclose(close_connection_pool=True)
+            with contextlib.suppress(TimeoutError, OSError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await bridge.storage.aclose(close_connection_pool=True)
 
     @cached_property
     def _in_memory(self) -> "MovingWindowRateLimiter":
