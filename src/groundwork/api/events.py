@@ -66,8 +66,8 @@ async def _lines(
             try:
                 event = pending.result() if pending.done() else _cut_off()
             except GroundworkError as error:
-                told = {"kind": error.kind, "message": error.message, "answer": "".join(said), "route": []}
-                yield line(Event("error", told))
+                told: dict[str, Any] = {"kind": error.kind, "message": error.message}
+                yield line(Event("error", told | {"answer": "".join(said), "route": []}))
                 return
             if event is None:
                 return
