@@ -62,7 +62,7 @@ def test_a_stream_that_a_stop_cuts_off_says_so_and_its_work_ends() -> None:
 
     progress, error = asyncio.run(check())
     assert progress == ("progress", {"step": 1})
-    assert error == ("error", {"kind": "unavailable", "message": error[1]["message"], "answer": "", "route": []})
+    assert error == ("error", {"kind": "unavailable", "message": error[1]["message"]})
     assert "stopping" in error[1]["message"]
 
 

@@ -67,7 +67,7 @@ async def _lines(
                 event = pending.result() if pending.done() else _cut_off()
             except GroundworkError as error:
                 told: dict[str, Any] = {"kind": error.kind, "message": error.message}
-                yield line(Event("error", told | {"answer": "".join(said), "route": []}))
+                yield line(Event("error", told | ({"answer": "".join(said), "route": []} if said else {})))
                 return
             if event is None:
                 return

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-import httpx
 import structlog
 
 from groundwork.settings.models import ADDRESSES, LlmSettings, ProviderKind, ProviderSettings
 
 log = structlog.get_logger()
+
+if TYPE_CHECKING:
+    import httpx
 
 _PATIENCE_SECONDS = 1.0
 _NO_TALKERS = ("embed", "bge-", "rerank", "whisper", "minilm")
@@ -34,22 +36,27 @@ class Discovery:
         """Those that answer now, each with the model it would answer with. Takes a second at most; never raises."""
         if not self.wanted:
             return []
+        import httpx  # start-up time
+
         async with httpx.AsyncClient(trust_env=False, timeout=_PATIENCE_SECONDS) as client:
-            found = await asyncio.gather(*(self._models(client, each) for each in self.wanted))
+            found = await asyncio.gather(*(_models(client, each) for each in self.wanted))
         return [
             each.model_copy(update={"models": [models[0]]})
             for each, models in zip(self.wanted, found, strict=True)
             if models
         ]
 
-    async def _models(self, client: httpx.AsyncClient, provider: ProviderSettings) -> list[str]:
-        try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                response = await client.get(f"{provider.address}/models")
-            listed = cast(list[dict[str, Any]], response.raise_for_status().json()["data"])
-            return _talkers_first([name for each in listed if not (name := str(each["id"])).endswith(_ELSEWHERE)])
-        except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
-            return []
+
+async def _models(client: "httpx.AsyncClient", provider: ProviderSettings) -> list[str]:
+    import httpx  # start-up time
+
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            response = await client.get(f"{provider.address}/models")
+        listed = cast(list[dict[str, Any]], response.raise_for_status().json()["data"])
+        return _talkers_first([name for each in listed if not (name := str(each["id"])).endswith(_ELSEWHERE)])
+    except (httpx.HTTPError, TimeoutError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _talkers_first(models: list[str]) -> list[str]:
