@@ -16,29 +16,17 @@ from groundwork.answer.prompt import Exchange
 from groundwork.assembly import Platform, Request
 from groundwork.budgets.meter import Charge
 from groundwork.errors import OverBudget, StoreUnavailable
-from groundwork.llms import LanguageModel, Price, Prompt, ScriptedModel, Usage
+from groundwork.llms import Price, Prompt, ScriptedModel, Usage
 from groundwork.retrieve.rerank import Reranking
 from groundwork.settings import CacheSettings, RerankerSettings, Settings
 from plugins.installation import Run, ingest, on_platform, write
 from plugins.redis_server import REDIS, redis_server
+from plugins.scripted_models import Scripted
 
 QUESTION = "When was the tunnel opened?"
 TUNNEL = {"tunnel.md": "# The tunnel\n\nThe tunnel was opened in 1932 by the mayor. It is 57 metres long."}
 ADA = Caller(user="ada", roles=frozenset({"member"}))
 BEN = Caller(user="ben", roles=frozenset({"member"}))
-
-
-@dataclass
-class Scripted:
-    """The models there are, in order."""
-
-    models: list[ScriptedModel] = field(default_factory=list[ScriptedModel])
-
-    def candidates(self, private: bool) -> Sequence[LanguageModel]:
-        return [each for each in self.models if not private or each.tier == 0]
-
-    async def close(self) -> None:
-        pass
 
 
 async def _with(platform: Platform, path: Path, *models: ScriptedModel) -> None:

@@ -1,8 +1,8 @@
 """Answers that models write: cited to the byte, routed, shared, paid for, and kept."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,28 +14,16 @@ from groundwork.answer.dialogue import Dialogue
 from groundwork.answer.events import NOTHING_FOUND
 from groundwork.assembly import Platform, Request, open_platform
 from groundwork.errors import NotFound, OverBudget, Unavailable
-from groundwork.llms import LanguageModel, ModelFailed, Price, Prompt, ScriptedModel, Usage
+from groundwork.llms import ModelFailed, Price, Prompt, ScriptedModel, Usage
 from groundwork.settings import Settings
 from plugins.installation import Run, ingest, write
+from plugins.scripted_models import Scripted
 
 DOCUMENTS = {
     "tunnel.md": "# The tunnel\n\nThe tunnel was opened in 1932 by the mayor. It is 57 metres long and serves trains only.",
     "garden.md": "# The garden\n\nThe garden was planted by the botanical society. Roses from Persia grow on its slope.",
 }
 QUESTION = "When was the tunnel opened?"
-
-
-@dataclass
-class Scripted:
-    """The models there are, in order."""
-
-    models: list[ScriptedModel] = field(default_factory=list[ScriptedModel])
-
-    def candidates(self, private: bool) -> Sequence[LanguageModel]:
-        return [each for each in self.models if not private or each.tier == 0]
-
-    async def close(self) -> None:
-        pass
 
 
 async def _with(platform: Platform, path: Path, *models: ScriptedModel) -> Scripted:

@@ -96,11 +96,10 @@ class Memory:
                     async for event in events:
                         told += 1
                         yield event if first or event.name != "done" else Event("done", _unpaid(event.data))
-            except (
-                OverBudget
-            ):  # unless it is this one's own, somebody else has to ask: who had nothing left was another
+            except OverBudget:
                 if first:
                     raise
+                # Who had nothing left was another; somebody else has to ask.
             else:
                 return
 
